@@ -16,6 +16,7 @@ from tools.lab.rolling.run import Conditions as Rolling
 
 RATE = 2.0
 """Actions of clients per second. A busy machine takes longer, so at a high rate it would also have much more to do."""
+DOUBLED = ("gateway", "worker")
 ROLLING = Rolling(rate=RATE, who=(("gateway", 0),), rest_s=600, empty_share=0.5)
 FAULTS = Faults(seed=185, seconds=4, rate=RATE, only=frozenset({"kill", "crash"}), in_burst=5, rest_s=600)
 """The seed gives a kill of a worker and a crash of Postgres."""
@@ -30,7 +31,7 @@ async def test_nothing_is_lost_or_done_twice(tmp_path: Path) -> None:
     try:
         async with (
             running_servers(tmp_path, processes) as servers,
-            running_dashboard(tmp_path, processes, servers, **PATIENT) as system,
+            running_dashboard(tmp_path, processes, servers, doubled=DOUBLED, **PATIENT) as system,
         ):
             rolled = await roll(system, ROLLING, print)
             assert len(rolled.journal.orders) > 0

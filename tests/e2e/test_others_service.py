@@ -98,6 +98,7 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
             yield Gateway(url, provider, shop)
 
 
+@pytest.mark.full
 async def test_panels_of_a_service_of_others(gateway: Gateway) -> None:
     """Rows become panels; a missing table is no data, and a page for people is no panel. A service that has ended costs
     its panels, but not those that are in memory."""

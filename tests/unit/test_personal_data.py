@@ -71,6 +71,7 @@ def test_a_foreign_key_deletes_what_is_declared_to_be_deleted_by_one(service: st
     assert not_cascaded(base_of(service)) == []
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_running_service_knows_all_of_its_models(service: str) -> None:
     """Its main module and the features of its slices import every module of models: otherwise rows would stay."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -27,14 +28,14 @@ class Documents:
         self._tuning = tuning
         self.by_service: dict[Service, dict[str, Any]] = {}
         self.version = 0
-        """Increases with every fetch, and with every change of the catalog."""
+        """Increases with every new document, and with every change of the catalog."""
         self.use(upstreams, operations)
 
     def use(self, upstreams: Mapping[Service, Upstream], operations: Sequence[Operation]) -> None:
         """Describe these operations from now on. Only services that have some are fetched."""
         wanted = {operation.service for operation in operations}
         self._upstreams = {name: upstream for name, upstream in upstreams.items() if name in wanted}
-        self._operations = operations
+        self._operations = tuple(operations)
         self.by_service = {name: found for name, found in self.by_service.items() if name in wanted}
         self.version += 1
 
@@ -55,14 +56,19 @@ class Documents:
             log.debug("OpenAPI document cannot be fetched", service=service, reason=repr(failure))
             return
         try:
-            self.by_service[service] = usable(body, service, self._operations)
-            self.version += 1
+            found = usable(body, service, self._operations)
         except Exception as broken:  # reading or merging an unexpected document may raise anything
             log.warning("OpenAPI document is unusable", service=service, reason=repr(broken))
+            return
+        if found is not self.by_service.get(service):
+            self.by_service[service] = found
+            self.version += 1
 
 
-def usable(body: bytes, service: Service, operations: Sequence[Operation]) -> dict[str, Any]:
-    """Return the document, or raise if it cannot be merged into that of the whole API."""
+@lru_cache(maxsize=16)
+def usable(body: bytes, service: Service, operations: tuple[Operation, ...]) -> dict[str, Any]:
+    """Return the document, or raise if it cannot be merged into that of the whole API. Nothing changes the returned
+    document: a service is asked again and again, and nearly always sends the same one."""
     document = msgspec.json.decode(body, type=dict[str, Any])
     own: dict[str, Any] = {"info": {}, "paths": {}}
     theirs = [operation for operation in operations if operation.service == service]

@@ -58,6 +58,7 @@ async def sets_password(page: Page, password: str) -> None:
     await page.get_by_role("button", name="Set the password").click()
 
 
+@pytest.mark.full
 @pytest.mark.firefox
 async def test_an_address_is_confirmed_from_the_mail(browser: Browser, stack: Stack) -> None:
     """The page asks a new account to confirm its address. Opening the link changes nothing; its button does."""
@@ -201,6 +202,7 @@ async def test_the_profile_is_changed(browser: Browser, stack: Stack, person: Pe
         await expect(page.locator(".profile .name")).to_have_text("Ann Tester")
 
 
+@pytest.mark.full
 @pytest.mark.firefox
 async def test_passwords_and_sessions(browser: Browser, stack: Stack, person: Person) -> None:
     """Each place is listed and can be signed out alone or with all others; a new password does that as well."""
@@ -227,6 +229,7 @@ async def test_passwords_and_sessions(browser: Browser, stack: Stack, person: Pe
         await expect(sessions.locator("[data-session]")).to_have_count(1)
 
 
+@pytest.mark.full
 @pytest.mark.firefox
 async def test_an_api_key_is_created_used_and_deleted(browser: Browser, stack: Stack, person: Person) -> None:
     """The key is shown once and can be copied. A deleted key is refused."""

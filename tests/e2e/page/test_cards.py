@@ -38,6 +38,7 @@ async def test_a_picture_takes_the_place_of_the_initials(browser: Browser, stack
         await expect(page.locator(".avatar.large")).to_have_text("AT")
 
 
+@pytest.mark.full
 async def test_a_file_is_imported_before_ones_eyes(browser: Browser, stack: Stack, person: Person) -> None:
     """Its progress, its errors and its orders appear without a reload."""
     head = "reference,currency,sku,name,quantity,unit_price,ordered_at"

@@ -39,6 +39,7 @@ async def test_somebody_registers_and_looks_around(browser: Browser, stack: Stac
         assert stored == '[[],[],""]'
 
 
+@pytest.mark.full
 async def test_what_is_refused_is_said_at_its_field(browser: Browser, stack: Stack, person: Person) -> None:
     """A wrong password, a taken address and an invalid price each have their message."""
     async with visiting(browser, stack) as visitor:
@@ -60,6 +61,7 @@ async def test_what_is_refused_is_said_at_its_field(browser: Browser, stack: Sta
         await expect(page.get_by_text("Enter an amount such as 12.50.")).to_be_visible()
 
 
+@pytest.mark.full
 @pytest.mark.firefox
 async def test_signing_out_closes_every_tab(browser: Browser, stack: Stack, person: Person) -> None:
     """All tabs show the sign-in form, the other tab says why, and it stays after a reload."""

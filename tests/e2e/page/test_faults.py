@@ -38,6 +38,7 @@ async def test_a_stopped_service_costs_its_panel_only(browser: Browser, stack: S
         await shows(page, "orders", "fresh")
 
 
+@pytest.mark.full
 async def test_without_a_connection_nothing_is_called_up_to_date(
     browser: Browser, stack: Stack, person: Person
 ) -> None:

@@ -91,6 +91,7 @@ def _items(items: dict[str, Any]) -> Behaviour:
     return answer
 
 
+@pytest.mark.full
 async def test_without_orders(browser: Browser, start: Start, tmp_path: Path) -> None:
     """Only the profile is shown, without actions that have no route, and nobody can create an account."""
     async with installation(start, tmp_path) as here, visiting(browser, here) as visitor:
@@ -137,6 +138,7 @@ async def test_each_action_by_its_route(browser: Browser, start: Start, tmp_path
         await expect(buttons).to_have_text(["Save the name", "Change the password", "Download my data"])
 
 
+@pytest.mark.full
 async def test_operations_without_jobs(browser: Browser, start: Start, tmp_path: Path) -> None:
     """There is only the overview, and no part of it that needs a worker."""
     async with installation(start, tmp_path) as here, visiting(browser, here) as visitor:

@@ -53,6 +53,7 @@ async def one_at_a_time(route: Route) -> None:
     await route.continue_(url=re.sub(r"\blimit=\d+", "limit=1", route.request.url))
 
 
+@pytest.mark.full
 async def test_an_administrator_finds_a_job_and_runs_it(
     browser: Browser, stack: Stack, admin: Operator, group: str
 ) -> None:

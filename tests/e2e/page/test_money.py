@@ -57,6 +57,7 @@ async def test_an_amount_is_the_same_in_a_report(browser: Browser, stack: Stack,
     assert all(is_read_back for _, is_read_back in shown)
 
 
+@pytest.mark.full
 async def test_an_amount_is_the_same_on_the_page_and_in_a_mail(browser: Browser, stack: Stack, person: Person) -> None:
     """In each currency, however large it is, the page writes the digits that mails write, and its form reads them."""
     for currency, unit_price in (("HUF", 123456), ("IQD", 1234567), ("JPY", 1500)):

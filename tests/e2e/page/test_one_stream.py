@@ -105,6 +105,7 @@ async def devtools(page: Page) -> CDPSession:
     return await page.context.new_cdp_session(page)
 
 
+@pytest.mark.full
 @pytest.mark.firefox
 async def test_three_tabs_share_a_stream(browser: Browser, stack: Stack, person: Person) -> None:
     """Each shows what changes. When the one that reads the stream is closed, another one takes over. Signing out ends

@@ -41,6 +41,7 @@ async def test_an_administrator_ships_an_order(browser: Browser, stack: Stack, a
         assert (await http.get(f"/v1/orders/{order}")).json()["status"] == "shipped"
 
 
+@pytest.mark.full
 @pytest.mark.firefox
 async def test_an_operator_replays_dead_jobs(browser: Browser, stack: Stack, admin: Operator, group: str) -> None:
     """The page shows the failures with their causes, links to the jobs, replays them, and then has no problems."""
@@ -76,6 +77,7 @@ async def test_an_operator_sees_what_stands_still(browser: Browser, stack: Stack
         await expect(page.locator(".verdict")).to_have_text("No problems")
 
 
+@pytest.mark.full
 @pytest.mark.firefox
 async def test_operations_are_for_operators(browser: Browser, stack: Stack, person: Person) -> None:
     """Other users see a message with a link to the dashboard."""

@@ -101,6 +101,7 @@ async def test_an_administrator_helps_a_user(browser: Browser, stack: Stack, adm
     await asyncio.to_thread(lambda: stack.token(person.email))
 
 
+@pytest.mark.full
 @pytest.mark.firefox
 async def test_all_jobs_of_a_search_are_changed(browser: Browser, stack: Stack, admin: Operator, group: str) -> None:
     """The number of jobs is shown before they are changed. Without a search, nothing is offered."""

@@ -11,6 +11,7 @@ from tests.support.stack.running import Person, Stack
 pytestmark = [pytest.mark.e2e, needs_browser]
 
 
+@pytest.mark.full
 async def test_an_order_appears_in_the_other_tab(browser: Browser, stack: Stack, person: Person) -> None:
     """An order that is placed in one tab appears in the other by itself, with its notification and in the figures, and
     so do its changes."""

@@ -57,6 +57,7 @@ async def test_an_object_is_shown_as_facts(browser: Browser, start: Start, tmp_p
         assert len(await remarks.inner_text()) < 250
 
 
+@pytest.mark.full
 async def test_nothing_of_the_data_becomes_part_of_the_page(browser: Browser, start: Start, tmp_path: Path) -> None:
     """Markup is shown as it is, in keys, values and cells; addresses are no links."""
     odd: dict[str, Any] = {
@@ -73,6 +74,7 @@ async def test_nothing_of_the_data_becomes_part_of_the_page(browser: Browser, st
         await expect(odd_card.locator("a, img, script")).to_have_count(0)
 
 
+@pytest.mark.full
 async def test_objects_in_a_list_are_a_table(browser: Browser, start: Start, tmp_path: Path) -> None:
     """The first fields are columns, the others are collapsed; the first rows are shown, the others on request. That
     stays so when the panel changes."""
@@ -149,6 +151,7 @@ roles = ["admin"]
         await expect(card(page, "notifications").get_by_role("cell")).to_have_text("Tea")
 
 
+@pytest.mark.full
 async def test_a_failure_is_shown_on_its_card(browser: Browser, start: Start, tmp_path: Path) -> None:
     """The last known values stay, with their age; without any, the card says why. It recovers by itself, if it may."""
     async with crm_gateway(start, tmp_path, **SOON) as crm, visiting(browser, crm) as visitor:
@@ -189,7 +192,8 @@ timeout_ms = 10000
         await is_accessible(page)
 
 
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_the_cards_fit_and_are_accessible(browser: Browser, start: Start, tmp_path: Path, scheme: Scheme) -> None:
     """At 360 pixels only tables scroll sideways; axe finds no violations with everything open."""
     data = {"customer": CUSTOMER | {"x" * 90: "y" * 200}, "tickets": TICKETS}

@@ -46,6 +46,7 @@ async def test_addresses_are_read(browser: Browser, stack: Stack) -> None:
         assert [view for view, _ in await page.evaluate(ASK, list(found))] == list(found.values())
 
 
+@pytest.mark.full
 @pytest.mark.firefox
 async def test_a_view_waits_for_the_sign_in(browser: Browser, stack: Stack, person: Person) -> None:
     """Who is not signed in, signs in first and is then where they wanted to be. Views for others lead to the dashboard,

@@ -38,6 +38,7 @@ async def says(page: Page, text: str) -> None:
     await expect(page.get_by_label("Access token")).to_be_focused()
 
 
+@pytest.mark.full
 async def test_a_token_in_the_address(browser: Browser, start: Start, tmp_path: Path) -> None:
     """It is removed from the address, kept for reloads of this tab only, and no session with cookies is asked for. The
     token's claims say who it is."""
@@ -81,6 +82,7 @@ async def test_a_pasted_token(browser: Browser, start: Start, tmp_path: Path) ->
         await is_home(page, crm)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("claims", "words"),
     [

@@ -83,6 +83,7 @@ def test_the_command_shows_it(stack: Stack, person: Person) -> None:
     assert trace_id in [one["trace_id"] for one in json.loads(_trace(stack, "--json", "--count", "100"))]
 
 
+@pytest.mark.full
 @needs_browser
 async def test_a_click_in_the_page_begins_the_trace(browser: Browser, stack: Stack, person: Person) -> None:
     """The page starts the trace, the gateway records it, and it includes the mail; the page's policy allows this."""

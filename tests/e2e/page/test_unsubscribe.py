@@ -22,6 +22,7 @@ REASON = "the recipient has switched off mails of the kind order_confirmation"
 DARK = "rgb(14, 17, 21)"
 
 
+@pytest.mark.full
 async def test_one_click_ends_the_mails_of_a_kind(
     browser: Browser, stack: Stack, person: Person, admin: Operator
 ) -> None:

@@ -16,6 +16,7 @@ SHOWN = ["False", "True", "created", "invalid_link", "2500", "curl", "{'mail': F
 """What the commands print, in this order, without the mail."""
 
 
+@pytest.mark.full
 def test_the_commands_work_as_they_stand(stack: Stack, tmp_path: Path) -> None:
     """One account is registered, verified, reset, used by a key, and deleted. Every command succeeds."""
     (tmp_path / ".local").symlink_to(stack.folder)

@@ -39,6 +39,7 @@ def folder(stack: Stack, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("page", GUIDES)
 def test_a_guide_works_as_it_stands(stack: Stack, person: Person, folder: Path, page: str) -> None:
     """Every line succeeds. If the machine is so busy that one is refused, the guide is followed again, as its reader

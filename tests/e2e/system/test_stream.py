@@ -24,6 +24,7 @@ def _gone(pid: int) -> bool:
     return False
 
 
+@pytest.mark.full
 async def test_open_streams_do_not_hold_a_stop(stack: Stack, person: Person) -> None:
     """SIGTERM ends them with an event, and the process exits long before the end of its grace period. The next one
     continues with the versions that the client has: nothing is sent twice."""

@@ -37,6 +37,7 @@ def reader(tmp_path: Path) -> Iterator[Terminal]:
         yield opened
 
 
+@pytest.mark.full
 def test_the_page_works_as_it_stands(reader: Terminal, tmp_path: Path) -> None:
     """Every file, change and command, in the order of the page; every output that it shows."""
     page = PAGE.replace("timeout_ms = 500", "timeout_ms = 9000")  # the machine may be busy

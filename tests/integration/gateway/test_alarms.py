@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import pytest
+
 from shared.observability import probes
 from tests.support.alarms import alarm
 from tests.support.backends import RabbitBackend
@@ -14,6 +16,7 @@ async def says(world: World, status: str, of_rabbitmq: str) -> bool:
     return ready and said["status"] == status and of_rabbitmq in said["checks"]["rabbitmq"]
 
 
+@pytest.mark.full
 async def test_a_memory_alarm_degrades(start: Start, rabbitmq: RabbitBackend) -> None:
     """The gateway degrades for an alarm that starts while it runs, and for one that exists at its start; afterwards it
     recovers by itself."""

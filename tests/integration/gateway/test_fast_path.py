@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from prometheus_client import REGISTRY
 
 from services.gateway import metrics
 from shared.http.tokens import UserTokens
@@ -19,6 +18,7 @@ from tests.support.gateway.both_ways import BothWays, Side, both_ways
 from tests.support.gateway.declared import PANELS
 from tests.support.gateway.stub import Behaviour, Exchange, replies
 from tests.support.gateway.world import SEED, Start, World
+from tests.support.metrics import sample
 from tests.support.served import client, listening
 from tests.support.waiting import eventually
 
@@ -337,4 +337,4 @@ async def test_a_panel_that_has_arrived_is_not_waited_for_again(world: World) ->
 
 
 def calls_ended(panel: str) -> float:
-    return REGISTRY.get_sample_value("gateway_panel_seconds_count", {"panel": panel}) or 0.0
+    return sample("gateway_panel_seconds_count", {"panel": panel}) or 0.0

@@ -4,19 +4,19 @@ from uuid import UUID
 
 import httpx
 import pytest
-from prometheus_client import REGISTRY
 
 from shared.errors import problem
 from shared.http.tokens import ServiceTokens
 from tests.support.gateway.stub import Exchange, replies
 from tests.support.gateway.world import SECRET, Start, World
 from tests.support.later import move_clock
+from tests.support.metrics import sample
 
 ORDER = "/v1/orders"
 
 
 def counted(service: str) -> float:
-    return REGISTRY.get_sample_value("gateway_not_trusted_total", {"service": service}) or 0
+    return sample("gateway_not_trusted_total", {"service": service}) or 0
 
 
 def refuses(code: str, status: int) -> bytes:

@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
-from prometheus_client import REGISTRY
 
 from services.gateway import metrics
 from services.gateway.limits.load_shedding import LoadShedder
 from tests.support.gateway.patience import PATIENCE_S
 from tests.support.gateway.stub import Exchange
 from tests.support.gateway.world import Start, World
+from tests.support.metrics import sample
 from tests.support.served import exchange, listening
 from tests.support.waiting import eventually
 
@@ -91,7 +91,7 @@ async def test_a_slow_service_is_no_reason_to_refuse(start: Start, monkeypatch: 
 
 
 def counted() -> float | None:
-    return REGISTRY.get_sample_value("gateway_requests_in_hand")
+    return sample("gateway_requests_in_hand")
 
 
 def raw(world: World, method: str, path: str, *more: str, body: str = "") -> bytes:

@@ -71,6 +71,7 @@ async def test_so_many_at_once_and_one_a_user() -> None:
             pass
 
 
+@pytest.mark.full
 async def test_clients_that_are_slow_keep_nobody_from_theirs(app: FastAPI, db: Database) -> None:
     """A third account gets the place of one that takes nothing, whose response is broken off."""
     slow, quick = [Visitor(app), Visitor(app)], Visitor(app)

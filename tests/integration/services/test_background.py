@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from prometheus_client import REGISTRY
 
 from services.users.audit import repository as audit
 from shared.db import engine
@@ -15,6 +14,7 @@ from shared.outbox.relay import Relay
 from shared.server.background import Background, TaskFailing
 from tests.support.backends import RabbitBackend
 from tests.support.link import Link
+from tests.support.metrics import sample
 from tests.support.outages import OFTEN, SOON, Outage, hang, is_well, outages, refuse, running_tasks
 from tests.support.services.description import Service
 from tests.support.services.every import each_in_full
@@ -41,7 +41,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def failures(task: str) -> float:
-    return REGISTRY.get_sample_value("background_restarts_total", {"task": task}) or 0
+    return sample("background_restarts_total", {"task": task}) or 0
 
 
 def has_failed(task: str, times: float) -> bool:

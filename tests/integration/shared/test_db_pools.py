@@ -5,18 +5,18 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from prometheus_client import REGISTRY
 
 from shared.db import engine
 from shared.db.engine import Database, DatabaseSettings, is_outage
 from tests.support.backends import PostgresBackend
 from tests.support.link import Link
+from tests.support.metrics import sample
 from tests.support.patience import PATIENCE_S
 from tests.support.waiting import eventually
 
 
 def told(pool: str, *metrics: str) -> list[Any]:
-    return [REGISTRY.get_sample_value(f"pool_{metric}", {"pool": pool}) for metric in metrics]
+    return [sample(f"pool_{metric}", {"pool": pool}) for metric in metrics]
 
 
 async def test_connections_in_use_and_who_waits_for_them(postgres: PostgresBackend) -> None:

@@ -5,7 +5,7 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,6 @@ from uuid import UUID, uuid4
 
 import pytest
 from fastapi import FastAPI
-from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from shared.config.settings import ServiceSettings
@@ -26,6 +25,7 @@ from shared.http.panel_route import Panels
 from shared.http.tokens import ServiceTokens
 from shared.server.fast_path import Exchange, FastPathProtocol
 from shared.server.serve import Server
+from tests.support.metrics import counts
 from tests.support.served import port_of, served
 from tests.support.spans import Recorded, recorded_into
 
@@ -172,19 +172,12 @@ def comparable(text: bytes) -> bytes:
     return re.sub(rb"[0-9a-f]{32}|date: [^\r]*|-[0-9a-f]{16}-", b"*", text)
 
 
-def counts() -> Iterator[tuple[tuple[str, ...], float]]:
-    for family in REGISTRY.restricted_registry(COUNTED).collect():
-        for sample in family.samples:
-            if sample.value:
-                yield (sample.name, *sorted(map(str, sample.labels.items()))), sample.value
-
-
 async def effects(server: Server, request: bytes) -> tuple[bytes, Counter[Any], list[Any]]:
     """The answer to a request, what it counts, and what it logs."""
-    before = Counter(dict(counts()))
+    before = counts(COUNTED)
     with capture_logs() as logs:
         told = comparable(await answer(server, request))
-    counted = Counter(dict(counts()))
+    counted = counts(COUNTED)
     counted.subtract(before)
     lines = [{name: repr(value) for name, value in line.items()} for line in logs]
     return told, Counter({name: value for name, value in counted.items() if value}), lines

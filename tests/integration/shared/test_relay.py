@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 import pytest
 from aio_pika import DeliveryMode
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
-from prometheus_client import REGISTRY
 
 from shared.clock import now
 from shared.contracts import events, topology
@@ -19,6 +18,7 @@ from shared.outbox.relay import TAKE, Relay
 from shared.server.background import Background
 from tests.support.backends import RabbitBackend
 from tests.support.link import Link
+from tests.support.metrics import sample
 from tests.support.patience import PATIENCE_S
 from tests.support.spans import recorded
 from tests.support.waiting import eventually
@@ -242,7 +242,7 @@ async def test_the_relay_outlives_its_database(db: Database, rabbitmq: RabbitBac
 
 
 def _metric(name: str) -> float:
-    return REGISTRY.get_sample_value(name) or 0
+    return sample(name) or 0
 
 
 async def _is(condition: Callable[[], bool]) -> bool:

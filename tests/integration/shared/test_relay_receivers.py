@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel
-from prometheus_client import REGISTRY
 
 from shared.clock import now
 from shared.contracts import events, topology
@@ -19,6 +18,7 @@ from shared.outbox.publisher import Publisher, QueueLost
 from shared.outbox.relay import Relay
 from shared.server.background import Background
 from tests.support.backends import RabbitBackend
+from tests.support.metrics import sample
 from tests.support.patience import PATIENCE_S
 from tests.support.waiting import eventually
 
@@ -165,7 +165,7 @@ async def test_a_lost_queue_is_counted_however_it_shows(
 
 
 def returned_events() -> float:
-    return REGISTRY.get_sample_value("outbox_returned_total") or 0
+    return sample("outbox_returned_total") or 0
 
 
 @pytest.mark.usefixtures("feed")

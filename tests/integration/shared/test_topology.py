@@ -41,6 +41,7 @@ async def test_it_is_declared_twice_without_harm(vhost_url: str) -> None:
                 await exchange.publish(aio_pika.Message(b"{}"), key, mandatory=True)
 
 
+@pytest.mark.full
 async def test_a_queue_with_other_arguments_ends_the_process_with_one_line(vhost_url: str, database_url: str) -> None:
     """Exit status 1, and the queue and the argument named: no retry would mend it."""
     async with await aio_pika.connect(vhost_url) as connection:

@@ -8,7 +8,6 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
-from prometheus_client import REGISTRY
 
 from shared.config.settings import ServiceSettings
 from shared.observability import trace_export, tracing
@@ -16,6 +15,7 @@ from shared.observability.telemetry import Trace, current_trace
 from shared.observability.trace_export import BATCH, QUEUE, SpanQueue
 from shared.observability.tracing import Kind
 from shared.server.serve import exporting_spans
+from tests.support.metrics import sample
 from tests.support.waiting import wait_until
 from tools.devstack.spancatcher import Catcher
 from tools.devstack.traces import Traces
@@ -46,7 +46,7 @@ def silent() -> Iterator[str]:
 
 
 def count(name: str) -> float:
-    return REGISTRY.get_sample_value(name) or 0
+    return sample(name) or 0
 
 
 def work(spans: int) -> None:

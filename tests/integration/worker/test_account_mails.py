@@ -271,6 +271,7 @@ async def test_a_notice_that_this_version_does_not_know_is_kept(town: Town) -> N
     assert (await town.worker.job("account-email", event_id))["last_error"] == "UnknownNotice: later"
 
 
+@pytest.mark.full
 async def test_while_the_users_service_is_away_mails_wait(
     new_database: NewDatabase, vhost_url: str, smtp: SmtpServer, settings: Settings
 ) -> None:

@@ -2,12 +2,15 @@
 
 from uuid import uuid4
 
+import pytest
+
 from services.worker.settings import Settings
 from tests.support.link import Link
 from tests.support.worker.queues import drained
 from tests.support.worker.world import World, created, working
 
 
+@pytest.mark.full
 async def test_what_was_in_hand_when_the_connection_went_is_folded_once(settings: Settings) -> None:
     """Whether it was acknowledged or comes again by another channel: each event counts once, and none stays behind."""
     user_id = uuid4()

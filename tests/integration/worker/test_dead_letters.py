@@ -44,6 +44,7 @@ async def reject_to_death(settings: Settings, queue: str, message: aio_pika.Mess
         await eventually(given_up, LONG_S)
 
 
+@pytest.mark.full
 async def test_the_delivery_limit_ends_in_the_ledger(settings: Settings, rabbitmq: RabbitBackend) -> None:
     """A message that was returned too often is a dead job with its body, its headers and the reason."""
     await limit_deliveries(rabbitmq, settings)

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 from uuid import UUID
 
-from prometheus_client import REGISTRY
+import pytest
 
 from services.worker.ledger.erasure import erased
 from services.worker.settings import Settings
@@ -13,6 +13,7 @@ from shared.contracts import events, topology
 from shared.db.engine import Database
 from shared.ids import new_id
 from tests.support.backends.smtp import SmtpServer
+from tests.support.metrics import sample
 from tests.support.waiting import eventually
 from tests.support.worker.world import LONG_S, World, changed, created, deletion, message_of, registered
 
@@ -35,7 +36,7 @@ def attempts_ended() -> float:
     """Of mails, in this process."""
     outcomes = ("done", "retrying", "dead", "duplicate")
     labels = ({"job": "email", "outcome": outcome} for outcome in outcomes)
-    return sum(REGISTRY.get_sample_value("worker_jobs_total", one) or 0 for one in labels)
+    return sum(sample("worker_jobs_total", one) or 0 for one in labels)
 
 
 async def notifications_of(world: World, user_id: UUID) -> list[Any]:
@@ -153,6 +154,7 @@ async def test_a_deletion_waits_for_what_is_under_way(settings: Settings, alone:
     assert await notifications_of(alone, user_id) == []
 
 
+@pytest.mark.full
 async def test_users_deleted_in_the_midst_of_their_orders(settings: Settings, alone: World) -> None:
     """However orders, registrations and deletions interleave, nothing personal is left of those who are deleted."""
     users = [registered() for _ in range(30)]

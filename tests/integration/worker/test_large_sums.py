@@ -53,6 +53,7 @@ async def test_a_sum_beyond_a_bigint(world: World) -> None:
     assert await revenue_of(world, user_id) == (LARGE, LARGE)
 
 
+@pytest.mark.full
 async def test_a_large_import(world: World) -> None:
     """An event of many rows has a sum of its own for each day and currency."""
     user_id, at = uuid4(), now()

@@ -66,6 +66,7 @@ async def test_mails_beyond_the_limit_are_sent_later(limited: Settings, smtp: Sm
     assert recipients.count(f"{user_id.hex}@example.com") == 8
 
 
+@pytest.mark.full
 async def test_two_workers_together_keep_the_limit(limited: Settings, smtp: SmtpServer) -> None:
     async with working(limited) as one, working(limited) as other:
         user_id = await one.known()
@@ -108,6 +109,7 @@ async def test_notices_are_not_delayed(limited: Settings, smtp: SmtpServer) -> N
     assert len(smtp.messages) == 4
 
 
+@pytest.mark.full
 async def test_without_a_limit_all_are_sent(alone: World, smtp: SmtpServer) -> None:
     user_id = await alone.known()
     ids = await alone.publish(*(created(user_id) for _ in range(20)))

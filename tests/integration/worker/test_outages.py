@@ -40,6 +40,7 @@ async def is_not_ready(world: World) -> bool:
     return (await world.ready()).status_code == 503
 
 
+@pytest.mark.full
 async def test_it_starts_without_rabbitmq(settings: Settings, broker: Link) -> None:
     """The HTTP side is up before RabbitMQ is, says what is missing, and the consumers come by themselves."""
     await broker.cut()

@@ -5,10 +5,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from prometheus_client import REGISTRY
 
 from services.worker.settings import Settings
 from tests.support.backends import RabbitBackend
+from tests.support.metrics import sample
 from tests.support.waiting import eventually
 from tests.support.worker.queues import consumers_of, ready_messages
 from tests.support.worker.world import LONG_S, World, created, working
@@ -40,11 +40,11 @@ async def test_a_paused_job_keeps_its_messages(settings: Settings) -> None:
     """Neither a job with batches nor one without runs; the others do. After it is resumed, each event counts once."""
     async with working(settings.model_copy(update=QUICK)) as world:
         await world.until_ready()
-        expected = REGISTRY.get_sample_value("worker_consumers_expected") or 0
+        expected = sample("worker_consumers_expected") or 0
         await pause(world, "analytics", "recipients")
         for queue in (ANALYTICS, RECIPIENTS):
             await until_consumed_by(settings, queue, 0)
-        await eventually(lambda: REGISTRY.get_sample_value("worker_consumers_expected") == expected - 2, LONG_S)
+        await eventually(lambda: sample("worker_consumers_expected") == expected - 2, LONG_S)
         user_id = uuid4()
         ids = await world.publish(*(created(user_id, mail=False) for _ in range(30)))
         await world.until_all(ids, notifications="done")
@@ -54,7 +54,7 @@ async def test_a_paused_job_keeps_its_messages(settings: Settings) -> None:
         await world.until_all(ids, analytics="done")
         assert await orders_of(world, user_id) == 30
         await until_consumed_by(settings, RECIPIENTS, 1)
-        await eventually(lambda: REGISTRY.get_sample_value("worker_consumers_expected") == expected, LONG_S)
+        await eventually(lambda: sample("worker_consumers_expected") == expected, LONG_S)
 
 
 @pytest.mark.full
@@ -93,6 +93,7 @@ async def test_pausing_under_load_loses_nothing(settings: Settings) -> None:
             assert await ready_messages(settings, queue) == 0
 
 
+@pytest.mark.full
 async def test_a_worker_starts_with_the_pauses(settings: Settings) -> None:
     """A paused job has no consumer from the start, and the worker is ready."""
     async with working(settings) as world:

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
-from prometheus_client import REGISTRY
 
 from services.worker.settings import Settings
+from tests.support.metrics import sample
 from tests.support.waiting import eventually
 from tests.support.worker.jobs import patch_batch, patch_policy
 from tests.support.worker.world import LONG_S, World, created, working
@@ -37,15 +37,15 @@ async def test_what_always_fails_is_dead_after_its_attempts(impatient: World) ->
     labels = {"job": "email", "error_group": row["error_group"]}
 
     async def counted() -> bool:
-        return REGISTRY.get_sample_value("worker_jobs_dead", labels) == 1
+        return sample("worker_jobs_dead", labels) == 1
 
     await eventually(counted, LONG_S)
 
 
 def folded() -> tuple[float, float]:
     """Batches that were folded, and the events in them."""
-    count = REGISTRY.get_sample_value("worker_batch_size_count", {"job": "analytics"}) or 0
-    return count, REGISTRY.get_sample_value("worker_batch_size_sum", {"job": "analytics"}) or 0
+    count = sample("worker_batch_size_count", {"job": "analytics"}) or 0
+    return count, sample("worker_batch_size_sum", {"job": "analytics"}) or 0
 
 
 @pytest.mark.full

@@ -115,6 +115,7 @@ async def test_messages_go_back_once_and_wait_in_the_queue(
         assert len(smtp.messages) == ORDERS
 
 
+@pytest.mark.full
 async def test_a_black_hole_does_not_delay_the_shutdown(
     settings: Settings, database: Link, monkeypatch: pytest.MonkeyPatch
 ) -> None:

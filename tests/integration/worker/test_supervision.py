@@ -5,12 +5,12 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from prometheus_client import REGISTRY
 
 from services.worker.broker.acknowledgements import Acknowledger
 from services.worker.ledger.retries import Retries
 from services.worker.live_hints import Hints
 from services.worker.settings import Settings
+from tests.support.metrics import sample
 from tests.support.waiting import eventually
 from tests.support.worker.world import LONG_S, created, working
 
@@ -48,10 +48,11 @@ async def test_messages_in_hand_come_again(settings: Settings, monkeypatch: pyte
 
 
 def restarts(task: str) -> float:
-    return REGISTRY.get_sample_value("background_restarts_total", {"task": task}) or 0
+    return sample("background_restarts_total", {"task": task}) or 0
 
 
-@pytest.mark.parametrize(("owner", "name"), [(Retries, "_sweep"), pytest.param(Hints, "send", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize(("owner", "name"), [(Retries, "_sweep"), (Hints, "send")])
 async def test_a_task_that_fails_is_begun_again(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, owner: type, name: str
 ) -> None:

@@ -2,8 +2,6 @@
 
 from datetime import timedelta
 
-from prometheus_client import REGISTRY
-
 from services.worker.ledger import pruner
 from services.worker.ledger.sql import PURGE
 from services.worker.settings import Settings
@@ -11,6 +9,7 @@ from shared.clock import now, rfc3339
 from shared.db.engine import Database
 from shared.ids import new_id
 from tests.support.backends.smtp import SmtpServer
+from tests.support.metrics import sample
 from tests.support.worker.world import LONG_S, World, created, message_of
 
 WEEK_S = 7 * 24 * 3600
@@ -124,7 +123,7 @@ async def test_the_age_of_a_job_is_measured(world: World) -> None:
     """From the event to the start of its first attempt, in every job."""
 
     def measured() -> float:
-        return REGISTRY.get_sample_value("worker_job_age_seconds_sum", {"job": "analytics"}) or 0
+        return sample("worker_job_age_seconds_sum", {"job": "analytics"}) or 0
 
     before = measured()
     event_id = new_id()

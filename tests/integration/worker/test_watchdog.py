@@ -10,7 +10,6 @@ from uuid import UUID, uuid4
 
 import pytest
 from faststream.rabbit.subscriber import RabbitSubscriber
-from prometheus_client import REGISTRY
 
 from services.worker.broker import rabbitmq
 from services.worker.broker.consumers import Consumers
@@ -18,6 +17,7 @@ from services.worker.settings import Settings
 from shared.contracts.topology import QUEUES, JobQueue
 from shared.rabbitmq import Nodes
 from tests.support.link import Link
+from tests.support.metrics import sample
 from tests.support.waiting import eventually
 from tests.support.worker.jobs import policy_of
 from tests.support.worker.queues import ready_messages
@@ -153,16 +153,13 @@ async def test_what_is_expected_and_what_is_there(alone: World) -> None:
     names = (*QUEUES, "dead")
 
     async def counted() -> bool:
-        return REGISTRY.get_sample_value("worker_consumers") == len(names)
+        return sample("worker_consumers") == len(names)
 
     await eventually(counted, LONG_S)
-    assert REGISTRY.get_sample_value("worker_consumers_expected") == len(names)
+    assert sample("worker_consumers_expected") == len(names)
     [event_id] = await alone.publish(created(uuid4(), mail=False))
     await alone.until(event_id, analytics="done")
-    ages = {
-        name: REGISTRY.get_sample_value("worker_last_delivery_age_seconds", {"queue": f"worker.{name}"})
-        for name in names
-    }
+    ages = {name: sample("worker_last_delivery_age_seconds", {"queue": f"worker.{name}"}) for name in names}
     assert None not in ages.values()
     assert ages["analytics"] is not None
     assert ages["analytics"] < LONG_S

@@ -23,6 +23,7 @@ from tests.support.gateway.stub import PANELS_PATH
 from tests.support.gateway.world import Start, World
 from tests.support.http_corpus import LAST
 from tests.support.http_sockets import heard
+from tests.support.metrics import counts
 from tests.support.served import port_of, served
 from tests.support.spans import Recorded, recorded_into
 from tests.support.waiting import eventually
@@ -98,7 +99,7 @@ class Side:
         """What comes of these requests on one connection, and of a last one that ends it."""
         services = (self.world.users, self.world.orders, self.world.worker)
         seen = [len(service.received) for service in services]
-        counts = counted()
+        before = counted()
         self.text.seek(0)
         self.text.truncate()
         self.spans.clear()
@@ -107,7 +108,7 @@ class Side:
         if logs._requests is not None:
             logs._requests.write()
         more = counted()
-        more.subtract(counts)
+        more.subtract(before)
         calls = [
             (request.target, comparable(request.body), _headers(request.headers))
             for service, first in zip(services, seen, strict=True)
@@ -192,16 +193,9 @@ def _headers(headers: list[tuple[str, str]]) -> list[bytes]:
 
 
 def counted() -> Counter[Any]:
-    """The counters that requests change. Only their collectors are read: it is done often."""
-    names = [name for name in REGISTRY._names_to_collectors if COUNTED.fullmatch(name)]
-    return Counter(
-        {
-            (sample.name, *sorted(sample.labels.items())): sample.value
-            for family in REGISTRY.restricted_registry(names).collect()
-            for sample in family.samples
-            if "/livez" not in sample.labels.values()
-        }
-    )
+    """The counters that requests change."""
+    found = counts(name for name in REGISTRY._names_to_collectors if COUNTED.fullmatch(name))
+    return Counter({key: value for key, value in found.items() if "/livez" not in dict(key[1:]).values()})
 
 
 @asynccontextmanager

@@ -111,13 +111,19 @@ def _unfinished(left: Sequence[Check]) -> list[str]:
 
 @asynccontextmanager
 async def running_dashboard(
-    folder: Path, processes: Processes, servers: Servers, up: Sequence[str] = UP, **more: str
+    folder: Path,
+    processes: Processes,
+    servers: Servers,
+    up: Sequence[str] = UP,
+    doubled: Sequence[str] = NAMES,
+    **more: str,
 ) -> AsyncIterator[Dashboard]:
     """Run the system, with the jobs of `tools.lab.chaos.jobs`. `up` is the start of another command line, for services
-    of another version, which do not have these jobs. `more` has further settings."""
+    of another version, which do not have these jobs. `doubled` names the services that have two processes; the worker
+    must be one of them. `more` has further settings."""
     has_tasks = up == UP
     env = _environment(servers) | more | ({"WORKER_JOBS": record_run.JOBS_MODULE} if has_tasks else {})
-    child = processes.spawn("dashboard", _command(up, folder), log=folder / "up.log", env=env)
+    child = processes.spawn("dashboard", _command(up, folder, doubled), log=folder / "up.log", env=env)
     system = Dashboard(folder / "data", servers, has_tasks=has_tasks)
     try:
         await eventually(lambda: _has_started(system, child), within=START_S)
@@ -131,8 +137,8 @@ async def running_dashboard(
         processes.forget(child)
 
 
-def _command(up: Sequence[str], folder: Path) -> list[str]:
-    replicas = [part for name in NAMES for part in ("--replicas", f"{name}=2")]
+def _command(up: Sequence[str], folder: Path, doubled: Sequence[str]) -> list[str]:
+    replicas = [part for name in doubled for part in ("--replicas", f"{name}=2")]
     return [*up, "--port", str(free_port()), "--data-dir", str(folder / "data"), *replicas]
 
 

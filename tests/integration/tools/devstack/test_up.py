@@ -156,6 +156,7 @@ def test_a_service_that_ends_on_its_own_comes_back(run: Run) -> None:
     wait_until(lambda: _answers(url), PATIENCE_S)
 
 
+@pytest.mark.full
 def test_a_second_stack_on_the_same_data_is_refused(run: Run) -> None:
     """One line has the address and the pid of the running stack, which is not affected."""
     second = _begin(run.folder)
@@ -175,6 +176,7 @@ def test_sigterm_ends_everything(run: Run) -> None:
     assert not (run.folder / "stack.json").exists()
 
 
+@pytest.mark.full
 def test_nothing_outlives_a_killed_supervisor(run: Run, rabbitmq: RabbitBackend) -> None:
     """`kill -9` of the supervisor ends everything. If its guard is killed too, the next run ends the rest."""
     second = _begin(run.folder, env={"RABBITMQ_URL": rabbitmq.url})
@@ -195,6 +197,7 @@ def test_nothing_outlives_a_killed_supervisor(run: Run, rabbitmq: RabbitBackend)
     wait_until(lambda: not any(one.alive() for one in family), PATIENCE_S)
 
 
+@pytest.mark.full
 def test_changed_code_restarts_its_service(folder: Path, rabbitmq: RabbitBackend) -> None:
     """Only the changed service restarts. Code that does not start is reported with its error, and the next change is
     tried at once."""
@@ -245,6 +248,7 @@ def test_a_broken_service_is_told_of_with_its_log(folder: Path, rabbitmq: Rabbit
     assert not (folder / "broken" / "stack.json").exists()
 
 
+@pytest.mark.full
 def test_an_unreachable_server_is_named(folder: Path) -> None:
     """An unreachable URL is reported on one line with its variable."""
     env = {"RABBITMQ_URL": f"amqp://guest:guest@127.0.0.1:{free_port()}/"}

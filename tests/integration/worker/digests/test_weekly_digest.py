@@ -188,6 +188,7 @@ async def two(settings: Settings) -> AsyncIterator[tuple[World, World]]:
         yield one, other
 
 
+@pytest.mark.full
 async def test_two_workers(two: tuple[World, World], smtp: SmtpServer, week: date) -> None:
     """A tick that both see due, and two runs that are requested of both at once, make one mail for each person."""
     one, other = two

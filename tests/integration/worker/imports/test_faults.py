@@ -88,6 +88,7 @@ async def test_kill_nine_in_the_middle(importing: Settings, orders: Orders, gate
     assert await orders.count(owner.user_id) == await told_of(orders, owner.user_id) == count
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("_small_batches")
 async def test_a_stop_waits_for_no_import(
     importing: Settings, orders: Orders, gate: Gate, monkeypatch: pytest.MonkeyPatch
@@ -120,6 +121,7 @@ async def test_a_stop_waits_for_no_import(
     assert await orders.count(owner.user_id) == 12 * BATCH
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("_small_batches")
 async def test_two_workers_share_imports_but_none_of_them(importing: Settings, orders: Orders) -> None:
     """Each import is carried out by one: no row is sent twice."""

@@ -2,9 +2,8 @@
 
 import asyncio
 
-from prometheus_client import REGISTRY
-
 from services.worker.settings import Settings
+from tests.support.metrics import sample
 from tests.support.waiting import eventually
 from tests.support.worker.ledgers import Recorder, job_of, note, noting
 
@@ -16,7 +15,7 @@ async def test_all_jobs_together_leave_connections_for_the_panels(database: Sett
     async with noting(database.model_copy(update={"pool_size": 8}), *jobs, looping=False) as notes:
         arrived = [asyncio.create_task(notes.arrive(note(), job)) for job in jobs for _ in range(4)]
         await eventually(lambda: len(recorder.times) == 6)
-        assert REGISTRY.get_sample_value("pool_waiting", {"pool": "job_transactions"}) == len(arrived) - 6
+        assert sample("pool_waiting", {"pool": "job_transactions"}) == len(arrived) - 6
         async with asyncio.timeout(60), notes.db.connection(), notes.db.connection():
             recorder.gate.set()
             await asyncio.gather(*arrived)

@@ -113,6 +113,7 @@ async def test_a_connection_that_is_cut_after_the_status() -> None:
             assert await call() == Answer(200, None)
 
 
+@pytest.mark.full
 async def test_such_receivers_cost_nobody_elses_deliveries(settings: Settings) -> None:
     """One is delivered once, the other tried again; meanwhile the worker is ready and another user's call is made."""
     async with (

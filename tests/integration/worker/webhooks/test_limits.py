@@ -105,6 +105,7 @@ async def test_name_servers_that_hang_delay_nobody_else(quick: Settings) -> None
         await hooks.until(webhook["id"], "delivered", 20)
 
 
+@pytest.mark.full
 async def test_two_workers_deliver_once(quick: Settings) -> None:
     """Whoever takes a delivery first makes the call."""
     async with receiving() as receiver, working(quick) as one, working(quick) as two:

@@ -314,6 +314,7 @@ async def test_a_user_who_is_deleted(world: World, receiver: Receiver) -> None:
     assert refused.status_code == 404
 
 
+@pytest.mark.full
 async def test_what_fails_because_of_us_is_the_operators(quick: Settings, receiver: Receiver) -> None:
     """A secret that no key decrypts makes dead jobs, not failed deliveries; mended and replayed, they are made."""
     other = SecretStr("another key than the one of before")

@@ -50,3 +50,15 @@ async def test_a_document_that_cannot_be_used_is_left_out(body: bytes) -> None:
 
 def test_a_document_that_can_be_used_is_kept_as_it_is() -> None:
     assert documents.usable(b'{"paths": {"/v1/orders": {"get": {}}}}', "orders", OPERATIONS)["paths"]
+
+
+async def test_only_another_document_is_merged_anew() -> None:
+    """The version, by which the description of the whole API is cached, stays while services send the same."""
+    upstreams: Any = {"orders": Upstream(b'{"paths": {}}')}
+    found = Documents(upstreams, list(OPERATIONS), DEFAULTS)
+    versions = []
+    for body in (b'{"paths": {}}', b'{"paths": {}}', b"{}"):
+        await found._fetch("orders", Upstream(body))  # type: ignore[arg-type]
+        versions.append(found.version)
+    assert versions[0] == versions[1] < versions[2]
+    assert found.by_service == {"orders": {}}

@@ -3,10 +3,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import REGISTRY
 
 from services.gateway.upstream.circuit_breaker import Bulkhead, CircuitBreaker, State
 from services.gateway.upstream.errors import CircuitOpen, Overloaded
+from tests.support.metrics import sample
 
 WINDOW_S, OPEN_S, PROBES = 10, 5, 2
 
@@ -185,12 +185,12 @@ def test_one_too_many_is_refused() -> None:
 def test_metrics_say_how_much_is_held_and_refused() -> None:
     """Of each service by its name."""
     refused = {"service": "measured", "code": "overloaded"}
-    before = REGISTRY.get_sample_value("gateway_calls_refused_total", refused) or 0
+    before = sample("gateway_calls_refused_total", refused) or 0
     bulkhead = Bulkhead("measured", max_calls=1)
     bulkhead.take()
     with pytest.raises(Overloaded):
         bulkhead.take()
-    assert REGISTRY.get_sample_value("gateway_calls_in_flight", {"service": "measured"}) == 1
-    assert REGISTRY.get_sample_value("pool_in_use", {"pool": "panel_calls_measured"}) == 1
-    assert REGISTRY.get_sample_value("pool_limit", {"pool": "panel_calls_measured"}) == 1
-    assert REGISTRY.get_sample_value("gateway_calls_refused_total", refused) == before + 1
+    assert sample("gateway_calls_in_flight", {"service": "measured"}) == 1
+    assert sample("pool_in_use", {"pool": "panel_calls_measured"}) == 1
+    assert sample("pool_limit", {"pool": "panel_calls_measured"}) == 1
+    assert sample("gateway_calls_refused_total", refused) == before + 1

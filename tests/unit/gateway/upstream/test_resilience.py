@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prometheus_client import REGISTRY
 
 from services.gateway.panels import Panel
 from services.gateway.upstream.circuit_breaker import State
@@ -28,6 +27,7 @@ from services.gateway.upstream.timers import GRAIN_S
 from shared.observability.telemetry import SAMPLED, Origin, Trace
 from tests.support.gateway.declared import PANELS
 from tests.support.gateway.simulated_service import Behaviour, Exchange, SimulatedUpstream, calls_to, hang
+from tests.support.metrics import sample
 from tests.support.spans import recorded_here
 from tests.support.virtual import Clock, pass_time, run_virtually
 
@@ -107,7 +107,7 @@ class World:
 
     def check_that_nothing_is_left(self) -> None:
         assert not self.upstream.open
-        assert REGISTRY.get_sample_value("gateway_calls_in_flight", {"service": "example"}) == 0
+        assert sample("gateway_calls_in_flight", {"service": "example"}) == 0
         assert len(self.service.timers) == 0
 
 
@@ -141,13 +141,13 @@ def in_a_world(work: Work, behaviour: Behaviour = hang, replicas: int = 1, **tol
 
 def attempts(why: str) -> float:
     told = {"service": "example", "why": why}
-    return REGISTRY.get_sample_value("gateway_second_attempts_total", told) or 0
+    return sample("gateway_second_attempts_total", told) or 0
 
 
 def measured() -> float:
     """How many calls for orders; as many batches."""
     names = ("gateway_panel_seconds_count", "gateway_batch_size_count")
-    calls, batches = (REGISTRY.get_sample_value(name, {"panel": "orders"}) or 0 for name in names)
+    calls, batches = (sample(name, {"panel": "orders"}) or 0 for name in names)
     assert calls == batches
     return calls
 
@@ -392,7 +392,7 @@ def test_each_panel_of_a_call_is_measured() -> None:
     async def work(world: World) -> None:
         def sums() -> list[float]:
             names = ("notifications", "analytics")
-            return [REGISTRY.get_sample_value("gateway_batch_size_sum", {"panel": name}) or 0 for name in names]
+            return [sample("gateway_batch_size_sum", {"panel": name}) or 0 for name in names]
 
         before = sums()
         owner = world.begin(panels=(NOTIFICATIONS, ANALYTICS))[1]
@@ -486,10 +486,10 @@ def test_a_service_that_does_not_trust_the_gateway_is_counted() -> None:
     """It is the gateway's fault, and no client's."""
 
     async def work(world: World) -> None:
-        before = REGISTRY.get_sample_value("gateway_not_trusted_total", {"service": "example"}) or 0
+        before = sample("gateway_not_trusted_total", {"service": "example"}) or 0
         owner = await world.ask()
         assert isinstance(owner.failure, NotTrusted)
-        assert REGISTRY.get_sample_value("gateway_not_trusted_total", {"service": "example"}) == before + 1
+        assert sample("gateway_not_trusted_total", {"service": "example"}) == before + 1
 
     in_a_world(work, failing(NotTrusted("status 401")))
 

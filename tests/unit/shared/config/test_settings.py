@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from prometheus_client import REGISTRY
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import SettingsConfigDict
 
@@ -16,6 +15,7 @@ from shared.config.settings import PLACEHOLDER, ServiceSettings, environment
 from shared.http.tokens import InvalidToken, ServiceTokens, UserTokens, b64url, key_id
 from shared.ids import new_id
 from shared.server.rotation import SecretFiles
+from tests.support.metrics import sample
 from tests.support.waiting import eventually
 
 GOOD = SecretStr("x" * 32)
@@ -186,4 +186,4 @@ def _write(file: Path, text: str | None) -> None:
 
 def _read(outcome: str) -> float:
     labels = {"setting": "INTERNAL_TOKEN_SECRET", "outcome": outcome}
-    return REGISTRY.get_sample_value("secret_files_read_total", labels) or 0.0
+    return sample("secret_files_read_total", labels) or 0.0

@@ -4,10 +4,10 @@ import asyncio
 from contextlib import suppress
 
 import pytest
-from prometheus_client import REGISTRY
 
 from shared.observability import pools
 from shared.observability.pools import POOLS, CountedSemaphore, WaitQueue
+from tests.support.metrics import sample
 from tests.support.waiting import eventually
 
 
@@ -27,7 +27,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def told(metric: str, pool: str) -> float | None:
-    return REGISTRY.get_sample_value(metric, {"pool": pool})
+    return sample(metric, {"pool": pool})
 
 
 def test_waiting_is_added_up_also_while_it_lasts(clock: Clock) -> None:

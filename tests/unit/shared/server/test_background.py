@@ -3,10 +3,10 @@
 import asyncio
 
 import pytest
-from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from shared.server.background import Background, Permanent, RestartPolicy, TaskFailing, Work
+from tests.support.metrics import sample
 from tests.support.waiting import eventually
 
 SOON = RestartPolicy(first_pause_s=0.001, longest_pause_s=0.001, settled_s=0)
@@ -28,7 +28,7 @@ def failing(times: int, error: Exception) -> tuple[list[int], Work]:
 
 async def test_a_task_that_fails_begins_again() -> None:
     """There is one traceback in the log and a count; the process and other tasks continue."""
-    before = REGISTRY.get_sample_value("background_restarts_total", {"task": "flaky"}) or 0
+    before = sample("background_restarts_total", {"task": "flaky"}) or 0
     begun, work = failing(2, OSError("gone"))
     others, other = failing(0, OSError())
     with capture_logs() as logs:
@@ -39,7 +39,7 @@ async def test_a_task_that_fails_begins_again() -> None:
             await eventually(lambda: succeeds(background))
         assert background.failure is None
     assert others == [0]
-    assert REGISTRY.get_sample_value("background_restarts_total", {"task": "flaky"}) == before + 2
+    assert sample("background_restarts_total", {"task": "flaky"}) == before + 2
     told = [entry for entry in logs if entry.get("task") == "flaky" and "error" in entry]
     assert len(told) == 2
     assert [entry["exc_info"] for entry in told] == [True, False]

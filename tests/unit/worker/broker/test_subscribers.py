@@ -10,7 +10,6 @@ import pytest
 from aio_pika.message import IncomingMessage
 from faststream.rabbit import RabbitBroker, TestRabbitBroker
 from faststream.rabbit.subscriber import RabbitSubscriber
-from prometheus_client import REGISTRY
 
 from services.worker.broker import subscribers
 from services.worker.broker.acknowledgements import Acknowledger
@@ -24,6 +23,7 @@ from shared.contracts import topology
 from shared.contracts.topology import JobQueue
 from shared.ids import new_id
 from shared.observability.telemetry import SAMPLED, Trace
+from tests.support.metrics import sample
 from tests.support.spans import recorded
 from tests.support.waiting import eventually
 from tests.support.worker.jobs import job_of
@@ -111,7 +111,7 @@ async def publish(broker: RabbitBroker, queue: str = EMAIL.name, **headers: Any)
 
 
 def attempts(outcome: str) -> float:
-    return REGISTRY.get_sample_value("worker_jobs_total", {"job": "email", "outcome": outcome}) or 0
+    return sample("worker_jobs_total", {"job": "email", "outcome": outcome}) or 0
 
 
 async def test_a_message_is_processed_counted_and_acknowledged() -> None:
