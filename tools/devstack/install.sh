@@ -67,16 +67,21 @@ fetch_uv() { # uv is one binary in its wheel: no pip is needed to have it
 
 make_venv_with_uv() { # uv knows more places, and downloads a Python if it may
   uv=$(find_uv)
-  if [ "$uv" != uv ]; then
-    kept=$(mktemp -d)
-    if [ -n "$uv" ]; then cp "$uv" "$kept"; else python3 tools/devstack/fetch_uv.py "$kept"; fi
-    uv=$kept/uv
+  old=$(mktemp -d .venv-XXXXXX)
+  if [ -e .venv ]; then mv .venv "$old"; fi
+  if [ "$uv" = .venv/bin/uv ]; then uv=$old/$uv; fi
+  if [ -z "$uv" ]; then
+    python3 tools/devstack/fetch_uv.py "$old"
+    uv=$old/uv
   fi
-  rm -rf .venv
-  "$uv" venv --quiet --python "$PYTHON" .venv ||
+  if ! "$uv" venv --quiet --python "$PYTHON" .venv; then
+    if [ -e "$old/.venv" ]; then mv "$old/.venv" .venv; fi
+    rm -rf "$old"
     fail "there is no Python $PYTHON here: install it, or say where it is (PYTHON=/path/to/python)"
+  fi
   say "Made .venv with $(.venv/bin/python --version)"
-  if [ -n "${kept:-}" ]; then mv "$uv" .venv/bin/uv && rmdir "$kept"; fi
+  if [ "$uv" != uv ]; then mv "$uv" .venv/bin/uv; fi
+  rm -rf "$old"
 }
 
 make_venv() {

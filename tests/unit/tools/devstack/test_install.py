@@ -112,6 +112,18 @@ def test_a_python_that_is_not_there_is_an_error(checkout: Path) -> None:
     assert not (checkout / ".venv").exists()
 
 
+def test_an_environment_is_kept_if_its_successor_cannot_be_made(checkout: Path) -> None:
+    """`make test PYTHON=3.99` leaves what `make test` uses, and nothing beside it."""
+    assert _install(checkout, str(_HERE)).returncode == 0
+    shutil.copy(_UV, checkout / ".venv/bin/uv")
+    before = {path.name for path in checkout.iterdir()}
+    done = _install(checkout, "3.99")
+    assert "there is no Python 3.99 here" in done.stderr
+    assert {path.name for path in checkout.iterdir()} == before
+    assert _install(checkout, "").returncode == 0
+    assert (checkout / ".venv/bin/uv").exists()
+
+
 def test_each_step_is_printed_with_the_seconds_since_the_beginning(checkout: Path) -> None:
     """BEGAN is the beginning; what `make run` needs is installed without the packages of tests."""
     began = str(int(time.time()) - 5000)
