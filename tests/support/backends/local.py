@@ -1,5 +1,7 @@
 """Private servers on this machine in a temporary folder, without Docker."""
 
+import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from tests.support.backends.rabbit import RabbitControl
 from tools.devstack.servers.postgres import Postgres
 from tools.devstack.servers.rabbitmq import RabbitMQ
 from tools.devstack.servers.valkey import Valkey
+from tools.devstack.system.errors import StartError
 from tools.devstack.system.processes import Processes
 
 
@@ -21,7 +24,20 @@ class LocalPostgres(Postgres):
 
 
 class LocalRabbit(RabbitControl, RabbitMQ):
-    pass
+    def rabbitmqctl(self, *arguments: str) -> str:
+        """`eval` goes through `erl_call`, which takes 3 ms of processor time and not a second, because it starts no
+        Erlang."""
+        command, *expressions = arguments
+        if command != "eval" or shutil.which("erl_call") is None:
+            return super().rabbitmqctl(*arguments)
+        argv = ["erl_call", "-sname", self._environment["RABBITMQ_NODENAME"], "-e"]
+        expression = " ".join(expressions) + "\n"
+        done = subprocess.run(
+            argv, input=expression, env=self._environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        if not done.stdout.startswith("{ok, "):
+            raise StartError(f"erl_call {expression}: {(done.stdout or done.stderr).strip()}")
+        return done.stdout[len("{ok, ") : -1]
 
 
 class LocalBackends(LazyBackends[LocalPostgres, Valkey, LocalRabbit]):

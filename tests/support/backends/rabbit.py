@@ -1,8 +1,9 @@
 """Control of a RabbitMQ through rabbitmqctl, wherever that runs."""
 
+import re
 from typing import Protocol
 
-# One call for everything, because each rabbitmqctl starts its own Erlang. 4.1 renamed the second function.
+# One call for everything, because each rabbitmqctl may start its own Erlang. 4.1 renamed the second function.
 _DELETE_QUEUES = """
 [rabbit_amqqueue:delete(Queue, false, false, <<"tests">>) || Queue <- rabbit_amqqueue:list(<<"/">>)]
 """
@@ -13,6 +14,7 @@ Delete = case Old of true -> delete; false -> ensure_deleted end,
  || Exchange <- rabbit_exchange:list(<<"/">>), Name <- [element(4, element(2, Exchange))],
     Name =/= <<>>, binary:match(Name, <<"amq.">>) =/= {0, 4}].
 """
+_CONNECTIONS = "rabbit_networking:connections()"
 
 
 class _Ctl(Protocol):
@@ -23,11 +25,10 @@ class RabbitControl:
     """A mixin for a backend that has `rabbitmqctl`."""
 
     def connections(self: _Ctl) -> list[str]:
-        listed = self.rabbitmqctl("list_connections", "pid", "--no-table-headers")
-        return [line for line in listed.splitlines() if line.startswith("<")]
+        return re.findall(r"<[\d.]+>", self.rabbitmqctl("eval", f"[pid_to_list(Pid) || Pid <- {_CONNECTIONS}]."))
 
     def close_connections(self: _Ctl, reason: str = "closed by a test") -> None:
-        self.rabbitmqctl("close_all_connections", reason)
+        self.rabbitmqctl("eval", f'rabbit_networking:close_connections({_CONNECTIONS}, <<"{reason}">>).')
 
     def delete_queues(self: _Ctl) -> None:
         self.rabbitmqctl("eval", f"{_DELETE_QUEUES}.")

@@ -8,7 +8,7 @@ from uuid import uuid4
 from tests.support.backends.interface import RabbitBackend
 
 _AT_ONCE = 8
-# One call for many, because each rabbitmqctl starts its own Erlang.
+# One call for many, because each rabbitmqctl may start its own Erlang.
 _CHANGE = """
 [ok = rabbit_vhost:delete(Name, <<"tests">>) || Name <- [{old}]],
 [begin

@@ -74,8 +74,8 @@ class Postgres(Server):
             "cluster_name": self._cluster,
             "scram_iterations": _SCRAM_ITERATIONS,
         }
-        if not self.durable:
-            settings |= {"fsync": "off", "full_page_writes": "off"}
+        if not self.durable:  # for tests: they make hundreds of databases, and autovacuum visits each every minute
+            settings |= {"fsync": "off", "full_page_writes": "off", "autovacuum": "off"}
         return [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
 
     def _prepare(self) -> None:
