@@ -40,6 +40,7 @@ def _up(folder: Path) -> list[str]:
     return [sys.executable, "-m", "tools.cli.main", "up", "--no-demo", "--data-dir", str(folder / "data")]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("options", "reason"),
     [("ro", "cannot be used: Read-only file system"), ("size=20m", "only 20 MB are free")],

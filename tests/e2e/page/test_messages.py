@@ -71,6 +71,7 @@ async def _answered(page: Page, path: str, method: str, *answers: dict[str, Any]
 NO_ANSWER: dict[str, Any] = {}
 
 
+@pytest.mark.full
 async def test_what_is_refused_is_said_for_people(browser: Browser, stack: Stack, person: Person) -> None:
     """The page says when to try again, which field of which line is wrong, and what to do, without texts of the API."""
     async with visiting(browser, stack) as visitor:
@@ -139,6 +140,7 @@ NOTICES = """async () => {
 }"""
 
 
+@pytest.mark.full
 async def test_an_error_stays_until_it_is_dismissed(browser: Browser, stack: Stack) -> None:
     """Of many notices the oldest disappear first, but never an error."""
     async with visiting(browser, stack) as visitor:

@@ -33,6 +33,7 @@ def fact(place: Locator, name: str) -> Locator:
     return place.locator(f"dt:text-is('{name}') + dd")
 
 
+@pytest.mark.full
 async def test_an_object_is_shown_as_facts(browser: Browser, start: Start, tmp_path: Path) -> None:
     """With words for its keys, and values in the form that people expect. Objects and lists in it have headings."""
     async with crm_gateway(start, tmp_path) as crm, visiting(browser, crm) as visitor:

@@ -64,6 +64,7 @@ async def test_a_token_in_the_address(browser: Browser, start: Start, tmp_path: 
         assert sessions == []
 
 
+@pytest.mark.full
 async def test_a_pasted_token(browser: Browser, start: Start, tmp_path: Path) -> None:
     """With the word before it and spaces around it. Something else is refused at the field."""
     async with crm_gateway(start, tmp_path, POINTS) as crm, visiting(browser, crm) as visitor:
@@ -132,17 +133,14 @@ async def test_a_token_that_expires_meanwhile(browser: Browser, start: Start, tm
         await is_home(page, crm)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("claims", "words"),
     [
         ({"name": None}, ["ada@example.com"]),
-        pytest.param({"name": None, "email": None, "sub": "auth0|4711"}, ["auth0|4711"], marks=pytest.mark.full),
-        pytest.param({"email": None, "sub": "auth0|4712"}, ["Ada Lovelace", "auth0|4712"], marks=pytest.mark.full),
-        pytest.param(
-            {"name": None, "given_name": "Gräfin", "family_name": "Lovelace"},
-            ["Gräfin Lovelace"],
-            marks=pytest.mark.full,
-        ),
+        ({"name": None, "email": None, "sub": "auth0|4711"}, ["auth0|4711"]),
+        ({"email": None, "sub": "auth0|4712"}, ["Ada Lovelace", "auth0|4712"]),
+        ({"name": None, "given_name": "Gräfin", "family_name": "Lovelace"}, ["Gräfin Lovelace"]),
         ({"name": {"first": "Ada"}, "email": 7, "sub": "x"}, ["7"]),
     ],
 )

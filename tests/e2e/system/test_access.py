@@ -246,6 +246,7 @@ def _outcome(status: int) -> str:
     return str(status) if status in (401, 403, 404) else "yes" if status < 500 else f"{status}!"
 
 
+@pytest.mark.full
 def test_every_route_for_every_visitor(scene: Scene) -> None:
     """The outcome is that of the table: admitted (possibly 409 or 422, since most bodies here are empty), 401, 403 or
     404. In each stage the owner comes last, so that the things exist when the others try."""

@@ -203,6 +203,7 @@ def test_status_names_dead_jobs(stack: Stack, group: str) -> None:
     assert (screen.code, "2 dead jobs of notifications" in screen.out) == (1, True)
 
 
+@pytest.mark.full
 def test_status_shows_what_it_cannot_reach(stack: Stack) -> None:
     """A hanging service is named and its outbox unknown. All others are shown as usual, and the exit status is 1."""
     seen: list[tuple[int, dict[str, Any]]] = []

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import httpx
 import pytest
@@ -46,6 +46,7 @@ def held(until: asyncio.Event, then: Behaviour = stub.answer_panel) -> Behaviour
     return behave
 
 
+@pytest.mark.full
 async def test_many_callers_make_few_calls(world: World) -> None:
     """While calls are in flight questions gather; each caller gets their own answer, and no call is too large."""
     go = asyncio.Event()
@@ -138,10 +139,20 @@ async def test_a_bad_panel_in_a_batch_costs_its_user_only(world: World) -> None:
     assert (await bad).json()["panels"]["orders"]["error"]["code"] == "bad_response"
 
 
-FAULTS: Sequence[Behaviour] = (stub.hang, stub.trickle, stub.reset, stub.not_http, replies(b"{}", 500))
+FAULTS: Mapping[str, Behaviour] = {
+    "resets": stub.reset,
+    "500": replies(b"{}", 500),
+    "hangs": stub.hang,
+    "trickles": stub.trickle,
+    "rubbish": stub.not_http,
+}
+SHORT = ("resets", "500")
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=["hangs", "trickles", "resets", "rubbish", "500"])
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(each, id=name, marks=[] if name in SHORT else [pytest.mark.full]) for name, each in FAULTS.items()],
+)
 async def test_the_breaker_opens_and_closes_again(start: Start, fault: Behaviour) -> None:
     """A service that does not answer well is left alone, at once `circuit_open`; when it is well again, so is the
     dashboard. The panels of other services are fresh all the while."""

@@ -23,7 +23,7 @@ async def two(start: Start, **settings: float) -> AsyncIterator[tuple[World, Stu
         yield world, frozen, well
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("method", ["GET", pytest.param("POST", marks=pytest.mark.full)])
 async def test_a_frozen_replica_is_left_out(start: Start, method: str) -> None:
     """It is skipped after one slow request until it recovers, and costs no further request."""
     async with two(start) as (world, frozen, _):

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 import httpx
+import pytest
 from fastapi import FastAPI
 
 from tests.support.alarms import alarm
@@ -50,6 +51,7 @@ async def test_a_memory_alarm_degrades_every_service(
         await eventually(partial(is_empty, app), 120)
 
 
+@pytest.mark.full
 @each_in_full
 async def test_a_service_that_starts_during_an_alarm_says_so(
     service: Service, database_url: str, rabbitmq: RabbitBackend

@@ -37,6 +37,7 @@ def empty_database(new_database: NewDatabase) -> Iterator[str]:
     new_database.drop(url)
 
 
+@pytest.mark.full
 @each_in_full
 async def test_two_processes_may_migrate_at_once(
     service: Service, processes: ProcessPoolExecutor, empty_database: str

@@ -158,6 +158,7 @@ async def test_without_a_broker_it_serves_and_says_what_is_missing(service: Serv
     assert (status, said["status"]) == ((503, "unavailable") if service.needs_broker else (200, "degraded"))
 
 
+@pytest.mark.full
 @each_producer
 async def test_a_broker_that_goes_away_while_nothing_happens_is_noticed(
     service: Service, database_url: str, rabbitmq: RabbitBackend

@@ -155,6 +155,7 @@ async def test_when_the_client_leaves_the_query_stops(database_url: str, query: 
         await until_no_query_runs(database_url)
 
 
+@pytest.mark.full
 async def test_a_client_that_stalls_is_cut_off(database_url: str) -> None:
     """Its query does not run for as long as it pleases."""
     async with serving(database_url, ENDLESS, stall_s=0.3) as http, http.stream("GET", f"/{USER}") as answer:
@@ -191,6 +192,7 @@ async def test_slow_clients_keep_nobody_from_a_download(database_url: str, accou
             await eventually(served)  # a busy machine may take a while to fill the buffers of the slow clients
 
 
+@pytest.mark.full
 async def test_downloads_are_limited_for_all_and_for_each(database_url: str) -> None:
     """429 for one user's third, 503 when all places are of accounts that hold no more, both with Retry-After; then they
     go on."""

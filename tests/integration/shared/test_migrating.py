@@ -60,6 +60,7 @@ async def test_a_migration_that_gets_no_lock_gives_way(database: str, monkeypatc
     await other.close()
 
 
+@pytest.mark.full
 async def test_an_index_is_made_while_others_write(database: str, tmp_path: Path) -> None:
     """Outside of a transaction; a second migration that waits for its turn does not hold it up."""
     (tmp_path / "versions").mkdir()

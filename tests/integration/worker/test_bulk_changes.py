@@ -21,6 +21,7 @@ async def scheduled(world: World, count: int, group: str) -> list[UUID]:
     return ids
 
 
+@pytest.mark.full
 async def test_all_jobs_of_a_search_are_cancelled(world: World) -> None:
     """Across batches, with an audit row for each. Those in flight, dead ones and deliveries stay."""
     group = uuid4().hex

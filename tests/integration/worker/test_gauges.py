@@ -49,6 +49,7 @@ async def test_queues_are_measured_while_rabbitmq_is_there(settings: Settings) -
             await eventually(measured, LONG_S)
 
 
+@pytest.mark.full
 async def test_retrying_jobs_are_counted(alone: World) -> None:
     """Each job has its number, zero included."""
     ids = await dead(alone, 3, "Broken")
@@ -62,6 +63,7 @@ async def test_retrying_jobs_are_counted(alone: World) -> None:
     assert set((await gauge(alone, "worker_job_overdue_seconds")).values()) == {0}, "none is due yet"
 
 
+@pytest.mark.full
 async def test_scheduled_jobs_are_counted(alone: World) -> None:
     """They are neither retrying nor overdue before they are due."""
     await alone.fetch(

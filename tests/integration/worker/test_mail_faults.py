@@ -53,6 +53,7 @@ async def test_a_refused_connection_is_tried_again(mailing: World, smtp: SmtpSer
     assert (await mailing.job("email", event_id))["attempts"] > 1
 
 
+@pytest.mark.full
 async def test_a_host_without_address_is_tried_again(settings: Settings) -> None:
     """A name that DNS does not know today may be known tomorrow."""
     async with working(settings.model_copy(update={"smtp_url": "smtp://mail.invalid"})) as world:
@@ -114,14 +115,13 @@ async def test_one_refusal_does_not_spoil_the_connection(mailing: World, smtp: S
     assert len({mail.connection for mail in smtp.messages}) == 1
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("manner", "limit", "error"),
     [
         ("hang", "smtp_answer_timeout_s", "MailUncertain: SMTPReadTimeoutError"),
-        pytest.param("hang", "smtp_send_timeout_s", "MailUncertain: TimeoutError", marks=pytest.mark.full),
-        pytest.param(
-            "hang after data", "smtp_answer_timeout_s", "MailUncertain: SMTPReadTimeoutError", marks=pytest.mark.full
-        ),
+        ("hang", "smtp_send_timeout_s", "MailUncertain: TimeoutError"),
+        ("hang after data", "smtp_answer_timeout_s", "MailUncertain: SMTPReadTimeoutError"),
     ],
 )
 async def test_a_server_that_hangs_is_given_up(
@@ -147,10 +147,10 @@ async def test_a_server_that_hangs_is_given_up(
     ("point", "connections", "doubts", "copies"),
     [
         ("greeting", 2, {0}, 1),
-        ("EHLO", 2, {0}, 1),
-        ("MAIL", 2, {0}, 1),
-        ("RCPT", 2, {0}, 1),
-        ("DATA", 2, {0}, 1),
+        pytest.param("EHLO", 2, {0}, 1, marks=pytest.mark.full),
+        pytest.param("MAIL", 2, {0}, 1, marks=pytest.mark.full),
+        pytest.param("RCPT", 2, {0}, 1, marks=pytest.mark.full),
+        pytest.param("DATA", 2, {0}, 1, marks=pytest.mark.full),
         ("content", 2, {0, 1}, 1),
         ("answer", 2, {1}, 2),
     ],

@@ -78,6 +78,7 @@ async def test_two_workers_together_keep_the_limit(limited: Settings, smtp: Smtp
     assert len(smtp.messages) == 3
 
 
+@pytest.mark.full
 async def test_a_mail_in_its_place_is_not_sent_before_it(limited: Settings, smtp: SmtpServer) -> None:
     """Neither after a restart, nor if an operator runs it now: it is postponed to the same place."""
     async with working(limited) as world:
@@ -96,6 +97,7 @@ async def test_a_mail_in_its_place_is_not_sent_before_it(limited: Settings, smtp
     assert len(smtp.messages) == 3
 
 
+@pytest.mark.full
 async def test_notices_are_not_delayed(limited: Settings, smtp: SmtpServer) -> None:
     """Who floods an address with orders does not delay the notice of a changed password."""
     async with working(limited) as world:

@@ -138,6 +138,7 @@ async def test_killed_before_anything_was_sent(settings: Settings, smtp: SmtpSer
     assert len(smtp.messages) == 1
 
 
+@pytest.mark.full
 async def test_the_database_away_when_the_server_answers(settings: Settings, smtp: SmtpServer, database: Link) -> None:
     """A worker that knows its mail was sent records that as soon as it can: no second mail."""
     async with working(settings.model_copy(update={"database_url": database.url})) as cut_off:
@@ -156,6 +157,7 @@ async def test_the_database_away_when_the_server_answers(settings: Settings, smt
     assert len(smtp.messages) == 1
 
 
+@pytest.mark.full
 async def test_mails_under_way_hold_no_database_connection(settings: Settings, smtp: SmtpServer) -> None:
     """However long a mail server thinks, the other jobs and the panels have the database for themselves."""
     async with working(settings.model_copy(update={"smtp_connections": 8, "pool_size": 3})) as world:
@@ -170,6 +172,7 @@ async def test_mails_under_way_hold_no_database_connection(settings: Settings, s
     assert len(smtp.messages) == 8
 
 
+@pytest.mark.full
 async def test_a_recipient_deleted_before_the_mail_goes_out(settings: Settings, smtp: SmtpServer) -> None:
     """Whoever is deleted after their mail was claimed, and before the server was greeted, gets none."""
     smtp.greets = False
@@ -189,6 +192,7 @@ async def test_a_recipient_deleted_before_the_mail_goes_out(settings: Settings, 
     assert smtp.messages == []
 
 
+@pytest.mark.full
 async def test_a_deleted_user_leaves_no_address(alone: World, smtp: SmtpServer) -> None:
     """What was sent stays on record without the address; what waits for a better moment is withdrawn."""
     user_id = await alone.known()

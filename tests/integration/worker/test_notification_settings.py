@@ -127,6 +127,7 @@ async def test_a_mail_that_is_switched_off(world: World, post_office: SmtpServer
     assert len(mails_to(post_office, user_id)) == 2
 
 
+@pytest.mark.full
 async def test_a_mail_that_waits_when_it_is_switched_off(alone: World, smtp: SmtpServer) -> None:
     """Its next attempt does not send it, and its record says so."""
     user_id = await alone.known()

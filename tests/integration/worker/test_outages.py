@@ -78,6 +78,7 @@ async def test_consumers_come_back_after_a_restart_of_rabbitmq(settings: Setting
         await world.until(event_id, analytics="done", email="done", notifications="done")
 
 
+@pytest.mark.full
 async def test_a_queue_without_consumer_is_named(alone: World) -> None:
     """Readiness names the queue that is gone, and the consumer comes back with it."""
     async with await aio_pika.connect(alone.settings.rabbitmq_url) as connection:

@@ -68,6 +68,7 @@ async def test_a_bad_event_costs_a_few_transactions(settings: Settings, monkeypa
     assert batches <= 2 * math.ceil(math.log2(len(ids)))
 
 
+@pytest.mark.full
 async def test_many_bad_events_cost_only_themselves(settings: Settings) -> None:
     """Bad events next to each other, first and last, are each dead; all others are folded."""
     async with working(settings) as world:

@@ -35,6 +35,7 @@ async def test_stopping_under_load_loses_nothing(settings: Settings, smtp: SmtpS
         assert len({mail.message["Message-ID"] for mail in smtp.messages}) == len(smtp.messages) == ORDERS
 
 
+@pytest.mark.full
 async def test_what_outlives_the_grace_period_comes_again(settings: Settings, smtp: SmtpServer) -> None:
     """A mail that is not answered by the end of the grace period is uncertain, and sent by the next worker."""
 

@@ -32,6 +32,7 @@ def failing_once(patch: pytest.MonkeyPatch, owner: type, name: str) -> Callable[
     return lambda: bool(failed)
 
 
+@pytest.mark.full
 async def test_messages_in_hand_come_again(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """A defect between a job's effect and its acknowledgement: the consumers are built anew, and each effect is there
     once."""

@@ -117,7 +117,8 @@ def hasty() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("outage", [Link.cut, pytest.param(Link.black_hole, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("outage", [Link.cut, Link.black_hole])
 async def test_without_rabbitmq_a_restart_would_not_help(
     settings: Settings, judgements: dict[int | None, list[bool]], outage: Callable[[Link], Any]
 ) -> None:

@@ -23,6 +23,7 @@ from tools.devstack.system.processes import Processes
 _PASSWORDS = {"users": "u1", "orders": "o1"}
 
 
+@pytest.mark.full
 async def test_postgres_comes_back_from_a_kill_with_work_under_way(postgres_server: Postgres) -> None:
     """After a kill during a query, Postgres is up again on the same port with its data."""
     port = postgres_server.port

@@ -151,6 +151,7 @@ def test_panels_are_read_in_each_way(ground: Bed) -> None:
     assert all(f"| {service} |" in report for service in panels.PANELS)
 
 
+@pytest.mark.full
 def test_orders_are_placed_in_both_ways(ground: Bed) -> None:
     """The statement and the ORM are both measured."""
     assert "| ratio |" in orders.run(ground, SMALL).text

@@ -207,6 +207,7 @@ async def test_two_workers(two: tuple[World, World], smtp: SmtpServer, week: dat
     assert sorted(mail.recipients[0] for mail in smtp.messages) == sorted(f"{user.hex}@example.com" for user in users)
 
 
+@pytest.mark.full
 async def test_a_mail_that_is_tried_again(alone: World, smtp: SmtpServer, week: date) -> None:
     """The task that failed sends it; another run of the schedule meanwhile does not."""
     user_id = await subscriber(alone, week)
@@ -233,6 +234,7 @@ async def test_a_mail_that_is_tried_again(alone: World, smtp: SmtpServer, week: 
     assert len(digests_to(smtp, user_id)) == 1
 
 
+@pytest.mark.full
 async def test_a_fan_out_that_fails_half_way(
     alone: World, smtp: SmtpServer, week: date, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -203,6 +203,7 @@ async def test_an_orders_service_that_is_away_is_waited_for(importing: Settings,
     assert await orders.count(owner.user_id) == 10
 
 
+@pytest.mark.full
 async def test_a_lost_file_ends_the_import(importing: Settings) -> None:
     """Failed, with the reason; there is nothing to wait for."""
     async with working(importing.model_copy(update={"orders_url": NOWHERE})) as world:
@@ -253,6 +254,7 @@ async def test_a_full_disk(importing: Settings, small_disk: list[str], orders: O
     assert await orders.count(owner.user_id) == 10
 
 
+@pytest.mark.full
 async def test_a_deleted_user_leaves_no_file(importing: Settings) -> None:
     """Neither the import, finished or not, nor its errors, nor what was uploaded."""
     async with working(importing.model_copy(update={"orders_url": NOWHERE})) as world:
@@ -278,6 +280,7 @@ async def test_a_deleted_user_leaves_no_file(importing: Settings) -> None:
         assert not stored(importing)
 
 
+@pytest.mark.full
 async def test_old_imports_are_deleted_with_their_files(importing: Settings) -> None:
     """As long after their end as the setting says; what has not ended stays."""
     async with working(importing) as world:

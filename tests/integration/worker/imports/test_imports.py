@@ -69,6 +69,7 @@ async def test_rows_that_are_no_orders_cost_only_themselves(owner: Owner, orders
     assert await orders.count(owner.user_id) == 2
 
 
+@pytest.mark.full
 async def test_more_errors_than_a_page_and_than_are_kept(importing: Settings) -> None:
     """Every failed row is counted; of the errors so many are kept as the setting says."""
     async with working(importing.model_copy(update={"import_max_errors": 1500})) as world:
@@ -218,6 +219,7 @@ async def test_slow_uploads_keep_nobody_from_theirs(owner: Owner, importer: Worl
     await eventually(is_clean)
 
 
+@pytest.mark.full
 async def test_a_file_that_is_too_large(importing: Settings) -> None:
     """413, and nothing of it is kept; the form around it does not count."""
     async with working(importing.model_copy(update={"import_max_bytes": 1000})) as world:

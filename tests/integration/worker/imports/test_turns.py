@@ -45,9 +45,10 @@ async def turns_of(world: World, import_id: str) -> Any:
     return row
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "data",
-    [pytest.param(many(5000), id="large files", marks=pytest.mark.full), pytest.param(many(1), id="small files")],
+    [pytest.param(many(5000), id="large files"), pytest.param(many(1), id="small files")],
 )
 async def test_one_row_waits_for_one_batch(world: World, orders: Orders, gate: Gate, data: bytes) -> None:
     """Though six files of another user came before it."""
@@ -78,6 +79,7 @@ async def test_every_user_has_a_batch_in_each_round(world: World, orders: Orders
         await eventually(placed, LONG_S)
 
 
+@pytest.mark.full
 async def test_a_user_alone_is_not_interrupted(world: World, gate: Gate) -> None:
     """By other files of their own: those wait until the first is done."""
     owner = Owner(world.http)

@@ -65,6 +65,7 @@ async def test_a_redirect_inside_is_not_followed(settings: Settings) -> None:
         assert inside.received == []
 
 
+@pytest.mark.full
 async def test_a_network_that_is_no_longer_allowed(settings: Settings) -> None:
     """A webhook that was made when it was is refused from then on."""
     async with receiving() as receiver:

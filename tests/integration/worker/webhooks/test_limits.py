@@ -140,6 +140,7 @@ async def test_kill_nine_with_calls_in_hand(quick: Settings, tmp_path: Path) -> 
     assert len(receiver.ids) - 40 <= tuning_of(quick).of(WebhookTuning).webhook_calls_per_host
 
 
+@pytest.mark.full
 async def test_a_worker_told_to_stop(quick: Settings) -> None:
     """What does not end within the grace period is recorded, and called again by the next worker at once."""
     async with receiving() as receiver:

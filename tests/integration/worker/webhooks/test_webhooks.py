@@ -337,6 +337,7 @@ async def test_what_fails_because_of_us_is_the_operators(quick: Settings, receiv
     assert len(receiver.received) == 1
 
 
+@pytest.mark.full
 async def test_old_deliveries_are_purged(quick: Settings, receiver: Receiver) -> None:
     """Those that are over and older than what is kept; what waits stays."""
     async with working(quick) as world:

@@ -103,6 +103,7 @@ async def test_scenarios(rabbitmq: RabbitBackend, scenario: Scenario) -> None:
     assert modelled == await scenario(rabbitmq.url, name)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("arguments", [QUORUM, CLASSIC], ids=["quorum", "classic"])
 @settings(max_examples=6, derandomize=True)
 @given(sequence=st.lists(operations, min_size=6, max_size=14))
@@ -151,6 +152,7 @@ async def _is_blocked(connection: AbstractConnection) -> bool:
     return False
 
 
+@pytest.mark.full
 async def test_low_memory(rabbitmq: RabbitBackend) -> None:
     """A connection that publishes is no longer read: an empty first message is confirmed, nothing after it; others may
     go on."""

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 import aiormq
+import pytest
 from aiormq.abc import AbstractChannel, AbstractConnection
 from aiormq.exceptions import AMQPError, DeliveryError
 from hypothesis import given, settings
@@ -112,6 +113,7 @@ async def replies(url: str, sequence: list[tuple[Any, ...]]) -> list[str]:
     return seen
 
 
+@pytest.mark.full
 @settings(max_examples=20, derandomize=True)
 @given(sequence=st.lists(operations, min_size=8, max_size=30))
 async def test_random_declarations(rabbitmq: RabbitBackend, sequence: list[tuple[Any, ...]]) -> None:

@@ -105,6 +105,7 @@ def _plain(value: Any) -> Any:
     return value.rpartition(b":")[2] if isinstance(value, bytes) else value
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("protocol", [2, 3])
 @settings(max_examples=20, derandomize=True)
 @given(sequence=st.lists(requests, min_size=5, max_size=20))
