@@ -9,13 +9,14 @@ from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
 
 from shared.contracts.topology import QUEUES
+from tests.support.stack.running import NO_TLS
 
 CONSUMERS = 2
 
 
 async def unready(urls: Sequence[str], accepted: Sequence[str] = ("ready",)) -> list[str]:
     """Return the processes whose status is not among these, with the reasons."""
-    async with httpx.AsyncClient(timeout=3) as http:
+    async with httpx.AsyncClient(timeout=3, verify=NO_TLS) as http:
         found = await asyncio.gather(*(_unready(http, url, accepted) for url in urls))
     return [text for text in found if text]
 
