@@ -16,7 +16,7 @@ class Link:
     def __init__(self, url: str) -> None:
         self._parts = urlsplit(url)
         self._server: asyncio.Server | None = None
-        self._port = 0
+        self.port = 0
         self._pipes: dict[asyncio.Task[None], asyncio.Event] = {}
         self._silent = False
         self._nonsense = False
@@ -36,21 +36,26 @@ class Link:
     @property
     def url(self) -> str:
         credentials, at, _ = self._parts.netloc.rpartition("@")
-        return self._parts._replace(netloc=f"{credentials}{at}127.0.0.1:{self._port}").geturl()
+        return self._parts._replace(netloc=f"{credentials}{at}127.0.0.1:{self.port}").geturl()
 
     async def mend(self) -> None:
         """Accept connections from now on, at the same address, and forward them to the server."""
         if self._server is not None:
             await self.cut()
         self._silent = self._nonsense = False
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
         """Close all connections, and refuse new ones."""
-        if self._server is not None:
-            self._server.close()
+        if (server := self._server) is not None:
             self._server = None
+            # A connection that is being accepted while its server closes would stay open, and nothing would serve it.
+            for each in server.sockets:
+                asyncio.get_running_loop().remove_reader(each.fileno())
+            for _ in range(2):
+                await asyncio.sleep(0)
+            server.close()
         pipes = list(self._pipes)
         for pipe in pipes:
             pipe.cancel()
