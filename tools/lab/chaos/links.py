@@ -13,7 +13,7 @@ class ChaosLink(Link):
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
-        self._port = free_port()
+        self.port = free_port()
         self.delay_s = 0.0
         self.requests, self.answers = asyncio.Event(), asyncio.Event()
         self._era = 0
