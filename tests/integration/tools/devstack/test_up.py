@@ -177,23 +177,23 @@ def test_sigterm_ends_everything(run: Run) -> None:
 
 
 @pytest.mark.full
-def test_nothing_outlives_a_killed_supervisor(run: Run, rabbitmq: RabbitBackend) -> None:
+def test_nothing_outlives_a_killed_supervisor(folder: Path, rabbitmq: RabbitBackend) -> None:
     """`kill -9` of the supervisor ends everything. If its guard is killed too, the next run ends the rest."""
-    second = _begin(run.folder, env={"RABBITMQ_URL": rabbitmq.url})
-    second.ready()
-    family = second.family()
+    first = _begin(folder / "killed", env={"RABBITMQ_URL": rabbitmq.url})
+    first.ready()
+    family = first.family()
     guard = next(one for one in family if "tools.devstack.system.guard" in psutil.Process(one.pid).cmdline())
     guard.signal(signal.SIGKILL)
+    first.popen.kill()
+    first.popen.wait()
+    assert [one for one in family if one.alive()]
+    second = _begin(folder / "killed", env={"RABBITMQ_URL": rabbitmq.url})
+    second.ready()
+    assert "ended what an earlier run left behind" in second.said()
+    assert [one for one in family if one.alive()] == []
+    family = second.family()
     second.popen.kill()
     second.popen.wait()
-    assert [one for one in family if one.alive()]
-    third = _begin(run.folder, env={"RABBITMQ_URL": rabbitmq.url})
-    third.ready()
-    assert "ended what an earlier run left behind" in third.said()
-    assert [one for one in family if one.alive()] == []
-    family = third.family()
-    third.popen.kill()
-    third.popen.wait()
     wait_until(lambda: not any(one.alive() for one in family), PATIENCE_S)
 
 
