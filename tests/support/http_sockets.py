@@ -10,8 +10,10 @@ import pytest
 from tests.support.http_corpus import LAST, Case
 from tests.support.wire import statuses
 
-how_often = pytest.mark.parametrize("random_cuts", [1, pytest.param(10, marks=pytest.mark.full)])
-"""The number of random points at which each request is split: one in `make test`, many in `make full`."""
+how_often = pytest.mark.parametrize(
+    "random_cuts", [1, pytest.param(4, marks=pytest.mark.full), pytest.param(10, marks=pytest.mark.long)]
+)
+"""The number of random points at which each request is split: one in `make test`, some in `make full`."""
 
 
 async def heard(port: int, raw: bytes, cut: int = 0) -> bytes:
