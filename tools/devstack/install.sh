@@ -67,21 +67,19 @@ fetch_uv() { # uv is one binary in its wheel: no pip is needed to have it
 
 make_venv_with_uv() { # uv knows more places, and downloads a Python if it may
   uv=$(find_uv)
-  old=$(mktemp -d .venv-XXXXXX)
-  if [ -e .venv ]; then mv .venv "$old"; fi
-  if [ "$uv" = .venv/bin/uv ]; then uv=$old/$uv; fi
-  if [ -z "$uv" ]; then
-    python3 tools/devstack/fetch_uv.py "$old"
-    uv=$old/uv
+  kept=$(mktemp -d)
+  trap 'rm -rf "$kept"' EXIT
+  if [ "$uv" != uv ]; then
+    if [ -n "$uv" ]; then cp "$uv" "$kept"; else python3 tools/devstack/fetch_uv.py "$kept"; fi
+    uv=$kept/uv
   fi
-  if ! "$uv" venv --quiet --python "$PYTHON" .venv; then
-    if [ -e "$old/.venv" ]; then mv "$old/.venv" .venv; fi
-    rm -rf "$old"
+  # Tried in another folder first: if there is no such Python, .venv stays.
+  "$uv" venv --quiet --python "$PYTHON" "$kept/tried" ||
     fail "there is no Python $PYTHON here: install it, or say where it is (PYTHON=/path/to/python)"
-  fi
+  rm -rf .venv
+  "$uv" venv --quiet --python "$PYTHON" .venv
   say "Made .venv with $(.venv/bin/python --version)"
   if [ "$uv" != uv ]; then mv "$uv" .venv/bin/uv; fi
-  rm -rf "$old"
 }
 
 make_venv() {

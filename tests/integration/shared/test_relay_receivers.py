@@ -23,7 +23,7 @@ from tests.support.patience import PATIENCE_S
 from tests.support.waiting import eventually
 
 ORDER = topology.receivers_of("order.created")
-ONE = [ORDER[0], *(pytest.param(queue, marks=pytest.mark.full) for queue in ORDER[1:])]
+EACH = [ORDER[0], *(pytest.param(queue, marks=pytest.mark.full) for queue in ORDER[1:])]
 """All of them, one in the short form."""
 REFUSING = "refusing"
 
@@ -112,7 +112,7 @@ async def emptied(channel: AbstractChannel) -> None:
 
 
 @pytest.mark.usefixtures("feed")
-@pytest.mark.parametrize("queue", ONE, ids=lambda queue: queue.job)
+@pytest.mark.parametrize("queue", EACH, ids=lambda queue: queue.job)
 @pytest.mark.parametrize("moment", ["before the batch", "while publishing", "after the confirm"])
 async def test_a_queue_that_is_deleted_and_declared_again_gets_the_event(
     db: Database, rabbitmq: RabbitBackend, channel: AbstractChannel, queue: JobQueue, moment: str
@@ -136,7 +136,7 @@ async def test_a_queue_that_is_deleted_and_declared_again_gets_the_event(
 
 
 @pytest.mark.usefixtures("feed")
-@pytest.mark.parametrize("queue", ONE, ids=lambda queue: queue.job)
+@pytest.mark.parametrize("queue", EACH, ids=lambda queue: queue.job)
 async def test_a_lost_queue_is_counted_however_it_shows(
     db: Database, rabbitmq: RabbitBackend, channel: AbstractChannel, queue: JobQueue
 ) -> None:
@@ -182,7 +182,7 @@ async def test_deleted_queues_get_what_is_published_later(
 
 
 @pytest.mark.usefixtures("feed")
-@pytest.mark.parametrize("queue", ONE, ids=lambda queue: queue.job)
+@pytest.mark.parametrize("queue", EACH, ids=lambda queue: queue.job)
 async def test_a_binding_that_was_removed_is_declared_again(
     db: Database, rabbitmq: RabbitBackend, channel: AbstractChannel, queue: JobQueue
 ) -> None:
