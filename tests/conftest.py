@@ -1,9 +1,10 @@
 """Backends for the whole session: nothing is started before a test asks for it."""
 
 import gc
+import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import hypothesis
 import pytest
@@ -89,6 +90,14 @@ def new_database(postgres: PostgresBackend) -> Iterator[NewDatabase]:
     """`new_database("orders")` is the URL of an empty database with the tables of that service."""
     with closing(NewDatabase(postgres)) as made:
         yield made
+
+
+@pytest.fixture
+def servers_folder() -> Iterator[Path]:
+    """Provide a folder for servers of the test's own. In `tmp_path`, the user of Postgres would lose access when another
+    pytest starts: each pytest closes the folder above to others."""
+    with tempfile.TemporaryDirectory(prefix="dashboard-test-", ignore_cleanup_errors=True) as made:
+        yield Path(made)
 
 
 @pytest.fixture

@@ -24,14 +24,14 @@ FAULTS = Faults(seed=185, seconds=4, rate=RATE, only=frozenset({"kill", "crash"}
 
 @pytest.mark.e2e
 @pytest.mark.skipif(find_scripts() is None, reason="starts servers of its own: needs an installed RabbitMQ")
-async def test_nothing_is_lost_or_done_twice(tmp_path: Path) -> None:
+async def test_nothing_is_lost_or_done_twice(servers_folder: Path) -> None:
     """While processes are restarted, no request fails. After any fault, each accepted order takes effect exactly
     once."""
     processes = Processes()
     try:
         async with (
-            running_servers(tmp_path, processes) as servers,
-            running_dashboard(tmp_path, processes, servers, doubled=DOUBLED, **PATIENT) as system,
+            running_servers(servers_folder, processes) as servers,
+            running_dashboard(servers_folder, processes, servers, doubled=DOUBLED, **PATIENT) as system,
         ):
             rolled = await roll(system, ROLLING, print)
             assert len(rolled.journal.orders) > 0

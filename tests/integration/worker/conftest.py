@@ -74,7 +74,7 @@ async def alone(settings: Settings) -> AsyncIterator[World]:
         yield world
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def orders(new_database: NewDatabase) -> AsyncIterator[Orders]:
     """An orders service that listens, with a database of its own."""
     database_url = new_database("orders")

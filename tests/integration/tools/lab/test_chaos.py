@@ -16,8 +16,8 @@ WHOLE = Conditions(seed=83, seconds=60, rest_s=600)
 @pytest.mark.e2e
 @pytest.mark.full
 @pytest.mark.skipif(find_scripts() is None, reason="kills servers of its own: needs an installed RabbitMQ")
-async def test_nothing_is_lost_or_done_twice(tmp_path: Path) -> None:
+async def test_nothing_is_lost_or_done_twice(servers_folder: Path) -> None:
     """While processes are killed, frozen and disconnected, each accepted order takes effect exactly once."""
-    outcome = await run(running_dashboard, WHOLE, tmp_path, print)
+    outcome = await run(running_dashboard, WHOLE, servers_folder, print)
     assert len(outcome.journal.orders) > 0
     assert not outcome.failed, report([outcome])

@@ -21,9 +21,9 @@ ORDER = PlacedOrder(UUID(int=0xAB), UUID(int=1), "ann@example.com", "key", 100, 
 @pytest.mark.long
 @pytest.mark.skipif(find_scripts() is None, reason="starts servers of its own: needs an installed RabbitMQ")
 @pytest.mark.parametrize("start", [lost_node, fail_over(synchronous=True)], ids=["a node of RabbitMQ", "the primary"])
-async def test_nothing_is_lost_with_a_machine(start: Start, tmp_path: Path) -> None:
+async def test_nothing_is_lost_with_a_machine(start: Start, servers_folder: Path) -> None:
     """Each accepted order is stored, has one mail and is counted once, and the lost machine returns."""
-    outcome = await run(start, SHORT, tmp_path, print)
+    outcome = await run(start, SHORT, servers_folder, print)
     assert outcome.while_away > 0
     assert not outcome.failed, report([outcome])
 

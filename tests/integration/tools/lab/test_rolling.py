@@ -14,8 +14,8 @@ WHOLE = Conditions(rest_s=600, empty_share=0.1)
 @pytest.mark.e2e
 @pytest.mark.full
 @pytest.mark.skipif(find_scripts() is None, reason="starts servers of its own: needs an installed RabbitMQ")
-async def test_rolling_fails_no_request_and_loses_nothing(tmp_path: Path) -> None:
+async def test_rolling_fails_no_request_and_loses_nothing(servers_folder: Path) -> None:
     """Orders, dashboards and live streams continue; every order has its mail and its analytics once."""
-    outcome = await run(WHOLE, tmp_path, print)
+    outcome = await run(WHOLE, servers_folder, print)
     assert len(outcome.journal.orders) > 0
     assert not outcome.failed, outcome.report()
