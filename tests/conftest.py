@@ -94,8 +94,8 @@ def new_database(postgres: PostgresBackend) -> Iterator[NewDatabase]:
 
 @pytest.fixture
 def servers_folder() -> Iterator[Path]:
-    """Provide a folder for servers of the test's own. In `tmp_path`, the user of Postgres would lose access when another
-    pytest starts: each pytest closes the folder above to others."""
+    """Provide a folder for servers of the test's own. Under `tmp_path`, the user of Postgres would lose access when
+    another pytest starts: each pytest closes the folder above to others."""
     with tempfile.TemporaryDirectory(prefix="dashboard-test-", ignore_cleanup_errors=True) as made:
         yield Path(made)
 

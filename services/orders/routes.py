@@ -11,7 +11,7 @@ from services.orders.idempotency import KeyHeader
 from services.orders.models import Status
 from services.orders.schemas import FromQuery, History, NewOrder, Order, OrderSummary, TextQuery, ToQuery
 from services.orders.search import Search
-from shared.db.engine import DatabaseDep
+from shared.db.dependency import DatabaseDep
 from shared.http.identity import AdminDep, CallerDep
 from shared.http.openapi import described
 from shared.http.pagination import Cursor, Limit, Page

@@ -9,14 +9,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
-from typing import Annotated, Any, Protocol
+from typing import Any, Protocol
 from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import UUID
 
 import asyncpg
 import sqlalchemy as sa
 from asyncpg.pool import PoolConnectionProxy
-from fastapi import Depends, Request
 from sqlalchemy import exc
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
@@ -278,14 +277,6 @@ def create_engine(url: str, *, timeout: float, connection: dict[str, Any] | None
         return await connect(url, timeout=timeout, **(connection or {}))
 
     return create_async_engine("postgresql+asyncpg://", async_creator=make, **options)
-
-
-async def _database(request: Request) -> Database:
-    db: Database = request.app.state.db
-    return db
-
-
-DatabaseDep = Annotated[Database, Depends(_database)]
 
 
 async def clock(session: AsyncSession) -> datetime:

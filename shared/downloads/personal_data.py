@@ -17,7 +17,8 @@ from sqlalchemy.orm import DeclarativeBase
 from starlette.types import Receive, Scope, Send
 
 from shared.contracts.internal_api import PERSONAL_DATA_PATH
-from shared.db.engine import Connection, Database, DatabaseDep
+from shared.db.dependency import DatabaseDep
+from shared.db.engine import Connection, Database
 from shared.db.personal_data import export_of
 from shared.downloads.slots import DownloadSlot, DownloadSlots
 from shared.errors import Unavailable

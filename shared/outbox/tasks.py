@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.clock import now
 from shared.contracts.tasks import Task
-from shared.db.engine import Connection, DatabaseDep
+from shared.db.dependency import DatabaseDep
+from shared.db.engine import Connection
 from shared.outbox import outbox
 
 MAX_KEY = 200

@@ -16,9 +16,12 @@ from tools.lab.rolling.run import Conditions as Rolling
 
 RATE = 2.0
 """Actions of clients per second. A busy machine takes longer, so at a high rate it would also have much more to do."""
-DOUBLED = ("gateway", "worker")
-ROLLING = Rolling(rate=RATE, who=(("gateway", 0),), rest_s=600, empty_share=0.5)
-FAULTS = Faults(seed=185, seconds=4, rate=RATE, only=frozenset({"kill", "crash"}), in_burst=5, rest_s=600)
+PERSONS = 3
+DOUBLED = ("gateway",)
+ROLLING = Rolling(rate=RATE, persons=PERSONS, who=(("gateway", 0),), rest_s=600, empty_share=0.5)
+FAULTS = Faults(
+    seed=185, seconds=4, rate=RATE, persons=PERSONS, only=frozenset({"kill", "crash"}), in_burst=5, rest_s=600
+)
 """The seed gives a kill of a worker and a crash of Postgres."""
 
 

@@ -15,7 +15,7 @@ from services.users.audit.repository import Actor
 from services.users.errors import EmailAlreadyUsed, NoResetOfSuspended, OwnAccount, UserNotFound
 from services.users.repository import UserRepository
 from services.users.schemas import Account, AccountDetail
-from shared.db.engine import DatabaseDep
+from shared.db.dependency import DatabaseDep
 from shared.http.identity import AdminDep, OperatorDep
 from shared.http.openapi import described
 

@@ -23,7 +23,7 @@ from services.users.schemas import ForgottenPassword, LinkToken, NewPassword
 from services.users.settings import Settings
 from shared.contracts.account_errors import AccountSuspended, InvalidLink, TooManyLogins
 from shared.contracts.internal_api import ADDRESSES_PATH, LINKS_PATH, LinkRequest, MailAddress
-from shared.db.engine import DatabaseDep
+from shared.db.dependency import DatabaseDep
 from shared.http.identity import CallerDep, GatewayOnly, OptionalCallerDep, WorkerOnly
 from shared.http.openapi import described
 

@@ -25,7 +25,8 @@ from services.users.schemas import (
 )
 from shared.contracts.account_errors import RecentSignInRequired, TooManyLogins, WrongPassword
 from shared.contracts.internal_api import CONFIRM
-from shared.db.engine import Database, DatabaseDep
+from shared.db.dependency import DatabaseDep
+from shared.db.engine import Database
 from shared.http.identity import CallerDep, GatewayOnly, OperatorDep
 from shared.http.openapi import described
 from shared.http.pagination import MAX_PAGE, Cursor, Limit, Page, decode_cursor, page_of

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from services.users.audit import repository as audit
 from shared.contracts.internal_api import AUDIT_PATH, Entry
-from shared.db.engine import DatabaseDep
+from shared.db.dependency import DatabaseDep
 from shared.http.identity import CallerDep, OperatorDep
 from shared.http.openapi import described
 from shared.http.pagination import Cursor, Limit, Page, decode_cursor, page_of

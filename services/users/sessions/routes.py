@@ -19,7 +19,7 @@ from services.users.sessions.devices import describe
 from services.users.sessions.service import LoginsDep
 from shared.contracts.account_errors import AccountSuspended, TooManyLogins
 from shared.contracts.internal_api import REVOCATIONS_PATH, SIGN_OUT
-from shared.db.engine import DatabaseDep
+from shared.db.dependency import DatabaseDep
 from shared.errors import UnsupportedMediaType
 from shared.http.examples import SCHEMAS
 from shared.http.identity import Caller, CallerDep, GatewayOnly

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.worker.email.kinds import KINDS, MailKind
 from services.worker.ledger import erasure
-from shared.db.engine import Connection, DatabaseDep
+from shared.db.dependency import DatabaseDep
+from shared.db.engine import Connection
 from shared.errors import FieldError, InvalidInput
 from shared.http.identity import CallerDep
 from shared.http.openapi import described

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.worker.email import notification_settings
 from services.worker.email.kinds import KINDS, NAME, MailKind
 from services.worker.email.layout import page_of
-from shared.db.engine import DatabaseDep
+from shared.db.dependency import DatabaseDep
 from shared.errors import NotFound
 from shared.http.identity import GatewayOnly
 from shared.http.negotiation import prefers_html

@@ -18,7 +18,7 @@ from services.worker.imports.records import HEADER
 from services.worker.imports.repository import ImportEnded, ImportNotFound, TooManyImports, eta_s
 from services.worker.imports.storage import StorageUnavailable
 from services.worker.imports.upload import TooManyUploads, Uploads, UploadsBusy
-from shared.db.engine import DatabaseDep
+from shared.db.dependency import DatabaseDep
 from shared.downloads.csv_export import BYTE_ORDER_MARK, formula_safe
 from shared.errors import UnsupportedMediaType
 from shared.http.identity import CallerDep

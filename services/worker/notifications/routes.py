@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.worker import models
 from services.worker.live_hints import Hints
 from services.worker.notifications import repository
-from shared.db.engine import DatabaseDep
+from shared.db.dependency import DatabaseDep
 from shared.errors import NotFound
 from shared.http.identity import Caller, CallerDep
 from shared.http.openapi import described

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from services.worker.reports import repository as reports
 from services.worker.reports.repository import NewReport, Report, ReportNotFound
 from shared.contracts.reports import CSV, Form, From, Period, To
-from shared.db.engine import DatabaseDep
+from shared.db.dependency import DatabaseDep
 from shared.downloads.csv_export import CsvResponse, Export, ExporterDep
 from shared.http.identity import CallerDep
 from shared.http.openapi import described

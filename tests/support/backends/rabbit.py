@@ -14,6 +14,10 @@ Delete = case Old of true -> delete; false -> ensure_deleted end,
  || Exchange <- rabbit_exchange:list(<<"/">>), Name <- [element(4, element(2, Exchange))],
     Name =/= <<>>, binary:match(Name, <<"amq.">>) =/= {0, 4}].
 """
+_MESSAGES = """
+[lists:flatten(io_lib:format("~s ~b", [element(4, Name), Messages]))
+ || [{name, Name}, {messages, Messages}] <- rabbit_amqqueue:info_all(<<"/">>, [name, messages])].
+"""
 _CONNECTIONS = "rabbit_networking:connections()"
 
 
@@ -29,6 +33,10 @@ class RabbitControl:
 
     def close_connections(self: _Ctl, reason: str = "closed by a test") -> None:
         self.rabbitmqctl("eval", f'rabbit_networking:close_connections({_CONNECTIONS}, <<"{reason}">>).')
+
+    def messages(self: _Ctl) -> dict[str, int]:
+        """Return the number of messages in each queue, ready or delivered."""
+        return {name: int(count) for name, count in re.findall(r'"(\S+) (\d+)"', self.rabbitmqctl("eval", _MESSAGES))}
 
     def delete_queues(self: _Ctl) -> None:
         self.rabbitmqctl("eval", f"{_DELETE_QUEUES}.")

@@ -125,8 +125,7 @@ def outboxes(*urls: str) -> Check:
 
 
 def queues(servers: Servers) -> list[Check]:
-    listed = servers.rabbitmq.rabbitmqctl("list_queues", "name", "messages", "--no-table-headers")
-    counts = {name: int(messages) for name, messages in (line.split() for line in listed.splitlines())}
+    counts = servers.rabbitmq.messages()
     dead = counts.pop("worker.dead")
     return [
         Check("messages in worker.dead", range(dead)),

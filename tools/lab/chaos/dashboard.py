@@ -35,6 +35,7 @@ class Dashboard:
     servers: Servers
     has_tasks: bool
     """Whether its workers have the jobs of `tools.lab.chaos.jobs`."""
+    workers: int = 2
     name: str = "Dashboard"
 
     @property
@@ -63,7 +64,7 @@ class Dashboard:
         # The last version's gateways are degraded whenever the machine is too busy for Redis to answer within 50 ms.
         accepted = ("ready",) if self.has_tasks else ("ready", "degraded")
         left = await unready(probes, accepted)
-        return left or await without_consumers(url, queues, of_one_version=self.has_tasks)
+        return left or await without_consumers(url, self.workers, queues, of_one_version=self.has_tasks)
 
     async def unfinished(self) -> list[str]:
         return await self.missing() or await asyncio.to_thread(self._work_left)
@@ -119,12 +120,12 @@ async def running_dashboard(
     **more: str,
 ) -> AsyncIterator[Dashboard]:
     """Run the system, with the jobs of `tools.lab.chaos.jobs`. `up` is the start of another command line, for services
-    of another version, which do not have these jobs. `doubled` names the services that have two processes; the worker
-    must be one of them. `more` has further settings."""
+    of another version, which do not have these jobs. `doubled` names the services that have two processes. `more` has
+    further settings."""
     has_tasks = up == UP
     env = _environment(servers) | more | ({"WORKER_JOBS": record_run.JOBS_MODULE} if has_tasks else {})
     child = processes.spawn("dashboard", _command(up, folder, doubled), log=folder / "up.log", env=env)
-    system = Dashboard(folder / "data", servers, has_tasks=has_tasks)
+    system = Dashboard(folder / "data", servers, has_tasks=has_tasks, workers=1 + doubled.count("worker"))
     try:
         await eventually(lambda: _has_started(system, child), within=START_S)
         if not child.alive():

@@ -12,7 +12,6 @@ from tools.lab.chaos.person import Person
 from tools.lab.chaos.requests import NoAnswer, Requests
 
 FIRST = 8
-"""The number of persons before the first fault."""
 NEWCOMER_EVERY_S = 5.0
 MOST = 40
 MOST_IN_BURSTS = 150
@@ -30,6 +29,8 @@ class Load:
     kind: type[Requests] = Requests
     in_burst: int = 25
     """The number of concurrent orders before each fault."""
+    first: int = FIRST
+    """The number of persons before the first fault."""
     journal: Journal = field(default_factory=Journal)
     persons: list[Person] = field(default_factory=list)
 
@@ -42,7 +43,7 @@ class Load:
 
     async def begin(self) -> None:
         """Start; return when the first persons have arrived."""
-        await asyncio.gather(*(self._newcomer().arrive() for _ in range(FIRST)))
+        await asyncio.gather(*(self._newcomer().arrive() for _ in range(self.first)))
         self._tasks += [asyncio.create_task(self._live(person)) for person in self.persons]
         self._tasks.append(asyncio.create_task(self._newcomers()))
 

@@ -15,7 +15,7 @@ from tools.lab.chaos.faults import plan
 from tools.lab.chaos.injected import Injected
 from tools.lab.chaos.injector import Injector
 from tools.lab.chaos.journal import Journal
-from tools.lab.chaos.load import Load
+from tools.lab.chaos.load import FIRST, Load
 from tools.lab.chaos.servers import Servers, running_servers
 from tools.lab.chaos.system import System
 from tools.lab.chaos.watch import Recovery, Watch
@@ -33,6 +33,8 @@ class Conditions:
     """The faults to inject; all if empty."""
     in_burst: int = 25
     """The number of concurrent orders before each fault."""
+    persons: int = FIRST
+    """The number of persons before the first fault."""
     rest_s: float = 120.0
     """The maximum time from the last fault until all work is done."""
 
@@ -69,7 +71,13 @@ async def torment(
 ) -> Outcome:
     """Inject the faults under load. `journal` has the responses that clients received before."""
     load = Load(
-        system.urls, conditions.seed, conditions.rate, servers.mailbox, journal=journal, in_burst=conditions.in_burst
+        system.urls,
+        conditions.seed,
+        conditions.rate,
+        servers.mailbox,
+        journal=journal,
+        in_burst=conditions.in_burst,
+        first=conditions.persons,
     )
     durable = Durable(system.databases, load, conditions.seconds)
     injector = Injector(system, servers, say, durable.burst)

@@ -27,7 +27,8 @@ class Broker(Protocol):
     @property
     def url(self) -> str: ...
 
-    def rabbitmqctl(self, *arguments: str) -> str: ...
+    def messages(self) -> dict[str, int]:
+        """Return the number of messages in each queue, ready or delivered."""
 
     def close_connections(self) -> None: ...
 

@@ -11,8 +11,6 @@ from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
 from shared.contracts.topology import QUEUES
 from tests.support.stack.running import NO_TLS
 
-CONSUMERS = 2
-
 
 async def unready(urls: Sequence[str], accepted: Sequence[str] = ("ready",)) -> list[str]:
     """Return the processes whose status is not among these, with the reasons."""
@@ -21,14 +19,16 @@ async def unready(urls: Sequence[str], accepted: Sequence[str] = ("ready",)) -> 
     return [text for text in found if text]
 
 
-async def without_consumers(rabbitmq_url: str, more: Sequence[str] = (), *, of_one_version: bool = True) -> list[str]:
+async def without_consumers(
+    rabbitmq_url: str, workers: int, more: Sequence[str] = (), *, of_one_version: bool = True
+) -> list[str]:
     """Return the queues of the jobs, and of `more`, that do not have one consumer of each worker. While workers of two
     versions run, a queue may be missing, or have one consumer alone."""
     names = [*(queue.name for queue in QUEUES.values()), *more]
-    enough = (CONSUMERS,) if of_one_version else (None, 1, CONSUMERS)
+    enough = (workers,) if of_one_version else (None, 1, workers)
     try:
         async with asyncio.timeout(5), await aio_pika.connect(rabbitmq_url) as connection:
-            counts = {name: await _consumers(connection, name) for name in names}
+            counts = await _consumers(connection, names)
     except (AMQPError, OSError, TimeoutError) as error:
         return [f"rabbitmq: {error!r}"]
     return [f"{name}: {count} consumers" for name, count in counts.items() if count not in enough]
@@ -42,11 +42,15 @@ async def _unready(http: httpx.AsyncClient, url: str, accepted: Sequence[str]) -
     return None if answer.json().get("status") in accepted else f"{url}: {answer.text}"
 
 
-async def _consumers(connection: AbstractConnection, name: str) -> int | None:
-    """Return the number, or None if there is no such queue."""
-    try:
-        async with connection.channel() as channel:  # a queue that is missing closes it
+async def _consumers(connection: AbstractConnection, names: Sequence[str]) -> dict[str, int | None]:
+    """Return the number of each queue, or None if there is no such queue."""
+    counts: dict[str, int | None] = dict.fromkeys(names)
+    channel = await connection.channel(publisher_confirms=False)
+    for name in names:
+        try:
             queue = await channel.declare_queue(name, passive=True)
-    except ChannelNotFoundEntity:
-        return None
-    return queue.declaration_result.consumer_count or 0
+        except ChannelNotFoundEntity:  # which closes the channel
+            channel = await connection.channel(publisher_confirms=False)
+        else:
+            counts[name] = queue.declaration_result.consumer_count or 0
+    return counts

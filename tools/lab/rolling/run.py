@@ -15,7 +15,7 @@ from tools.devstack.system.processes import Processes
 from tools.lab.chaos.checks import Check
 from tools.lab.chaos.dashboard import UP, Dashboard, running_dashboard
 from tools.lab.chaos.journal import Journal
-from tools.lab.chaos.load import Load
+from tools.lab.chaos.load import FIRST, Load
 from tools.lab.chaos.servers import running_servers
 from tools.lab.rolling import statements
 from tools.lab.rolling.follower import Follower
@@ -46,6 +46,7 @@ class Conditions:
     who: Sequence[tuple[str, int]] = EVERY_PROCESS
     rounds: int = 1
     seed: int = 1
+    persons: int = FIRST
     since: str | None = None
     """A git ref whose version runs first, with the packages of its lock file. Then the databases are migrated to
     today's schema, and the processes are replaced by today's."""
@@ -101,7 +102,7 @@ async def run(conditions: Conditions, folder: Path, say: Say) -> Outcome:
 async def roll(system: Dashboard, conditions: Conditions, say: Say, before: Version | None = None) -> Outcome:
     """Run it. `before` is the version that runs first, if it is not today's."""
     kind = FrontOfTwoVersions if before else Front
-    load = Load(system.urls, conditions.seed, conditions.rate, system.servers.mailbox, kind=kind)
+    load = Load(system.urls, conditions.seed, conditions.rate, system.servers.mailbox, kind, first=conditions.persons)
     outcome = Outcome(load.journal)
     await load.begin()
     followers = [Follower(system.urls, person.headers) for person in load.persons[:FOLLOWERS]]

@@ -47,7 +47,8 @@ from services.worker.ledger.admin.schemas import (
 )
 from services.worker.ledger.job import Job
 from services.worker.ledger.ledger import Alarm, Ledger
-from shared.db.engine import Connection, DatabaseDep
+from shared.db.dependency import DatabaseDep
+from shared.db.engine import Connection
 from shared.http.identity import AdminDep, OperatorDep
 from shared.http.openapi import described
 from shared.http.pagination import Cursor, Limit, Page
