@@ -54,7 +54,7 @@ compiled: ## Write build/compiled: the services, with the gateway's hot path com
 
 full: ## Run the tests that `make test` leaves out or runs in short form: chaos, rolling, benchmarks, outages, the page, tutorials
 	$(INSTALL) python servers browser firefox bench
-	.venv/bin/pytest -n $(PROCESSES) -m "full and not long and not docker" $(ARGS)
+	$(PYTEST) -m "full and not long and not docker" tests/e2e tests/unit tests/integration $(ARGS)
 
 bare: ## Run `make test` on bare Debian machines, in containers, as root and as a user (IMAGES="python:3.13-slim debian:12-slim")
 	tools/lab/bare/run.sh $(IMAGES)

@@ -12,12 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")])
-SOURCES = sorted(
-    path
-    for folder in ("services", "shared", "tools", "docs")
-    for path in (ROOT / folder).rglob("*.py")
-    if "node_modules" not in path.parts
-)
+FOLDERS = ("services", "shared", "tools", "docs")
 INSTEAD = {
     r"whoever": "the person or process",
     r"whosoever|whosever": "the person or process",
@@ -60,6 +55,10 @@ PHRASES = re.compile(r"(?<![\w`.-])(?:" + "|".join(INSTEAD) + r")(?![\w`])", re.
 CODE = re.compile(r"^```.*?^```$|`[^`\n]*`|\]\([^)]*\)", re.MULTILINE | re.DOTALL)
 
 
+def sources_in(folder: str) -> list[Path]:
+    return sorted(path for path in (ROOT / folder).rglob("*.py") if "node_modules" not in path.parts)
+
+
 def prose_of_page(text: str) -> str:
     """Return the text without code and links, with the same number of lines."""
     return CODE.sub(lambda found: "\n" * found[0].count("\n"), text)
@@ -84,16 +83,20 @@ def found_in(text: str) -> list[str]:
     return [f"{found[0]}: {text[max(0, found.start() - 30) : found.end() + 30]!r}" for found in PHRASES.finditer(text)]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
-def test_a_page_uses_plain_english(page: Path) -> None:
-    """Its prose contains none of the phrases; `INSTEAD` suggests replacements."""
-    assert found_in(prose_of_page(page.read_text())) == []
+def test_pages_use_plain_english() -> None:
+    """Their prose contains none of the phrases; `INSTEAD` suggests replacements."""
+    assert [f"{page}: {hit}" for page in PAGES for hit in found_in(prose_of_page(page.read_text()))] == []
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=[str(path.relative_to(ROOT)) for path in SOURCES])
-def test_a_module_uses_plain_english(path: Path) -> None:
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_modules_use_plain_english(folder: str) -> None:
     """Docstrings, comments, log lines and messages contain none of the phrases."""
-    assert [f"{line}: {hit}" for line, text in prose_of_source(path) for hit in found_in(text)] == []
+    assert [
+        f"{path}:{line}: {hit}"
+        for path in sources_in(folder)
+        for line, text in prose_of_source(path)
+        for hit in found_in(text)
+    ] == []
 
 
 def test_a_phrase_is_found() -> None:

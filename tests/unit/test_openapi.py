@@ -5,11 +5,11 @@ import pkgutil
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import pytest
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
@@ -19,16 +19,9 @@ import shared
 from shared.errors import DashboardError
 from shared.http.examples import NoExample, example_of
 from shared.http.openapi import EXAMPLES, PROBLEM, codes_of
-from tools.docs.api import document
+from tools.docs.api import document as whole
 from tools.docs.api import services as applications
 
-DOCUMENT = document()
-SCHEMAS: dict[str, dict[str, Any]] = DOCUMENT["components"]["schemas"]
-OPERATIONS = {
-    f"{method.upper()} {path}": operation
-    for path, item in DOCUMENT["paths"].items()
-    for method, operation in item.items()
-}
 OF_ALL = {"400", "422", "429", "500", "503"}
 """Every operation may be refused, limited or unavailable."""
 INTERNAL = {
@@ -42,6 +35,20 @@ INTERNAL = {
 OF_REPORTS = {"report_not_found", "too_many_downloads", "downloads_busy"}
 """Those of a feature that can be removed, in modules that stay."""
 MESSAGES = Path(__file__).parents[2] / "services/gateway/web/js/messages.js"
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = whole()["components"]["schemas"]
+    return found
+
+
+@cache
+def operations() -> dict[str, dict[str, Any]]:
+    return {
+        f"{method.upper()} {path}": operation
+        for path, item in whole()["paths"].items()
+        for method, operation in item.items()
+    }
 
 
 def _codes(operation: dict[str, Any]) -> set[str]:
@@ -81,10 +88,9 @@ def _error_classes() -> set[type[DashboardError]]:
     return {cls for cls in below(DashboardError) if cls.__module__.startswith(("services.", "shared."))}
 
 
-@pytest.mark.parametrize("service", applications())
-def test_every_route_declares_its_id(service: str) -> None:
+def test_every_route_declares_its_id() -> None:
     """By `**described(…)` in its decorator; FastAPI derives an id from the path otherwise."""
-    routes = iter_route_contexts(applications()[service].routes)
+    routes = [each for app in applications().values() for each in iter_route_contexts(app.routes)]
     public = [each for each in routes if isinstance(each.original_route, APIRoute) and each.include_in_schema]
     assert [f"{each.path}: add **described(…)" for each in public if _is_public(each) and not each.operation_id] == []
 
@@ -96,7 +102,7 @@ def _is_public(route: RouteContext) -> bool:
 def test_ids_are_unique_names() -> None:
     """Generators of clients name functions by them."""
     by_id = defaultdict(list)
-    for name, operation in OPERATIONS.items():
+    for name, operation in operations().items():
         by_id[operation.get("operationId", "no id")].append(name)
     assert {found: names for found, names in by_id.items() if len(names) > 1} == {}
     assert [found for found in by_id if not re.fullmatch(r"[a-z]+(_[a-z]+)*", found)] == []
@@ -104,15 +110,15 @@ def test_ids_are_unique_names() -> None:
 
 def test_every_operation_has_a_summary() -> None:
     """In the imperative, without a full stop. FastAPI's default is the function's name in title case."""
-    assert [name for name, operation in OPERATIONS.items() if not operation.get("summary")] == []
-    assert [each["summary"] for each in OPERATIONS.values() if each["summary"].endswith(".")] == []
+    assert [name for name, operation in operations().items() if not operation.get("summary")] == []
+    assert [each["summary"] for each in operations().values() if each["summary"].endswith(".")] == []
 
 
 def test_every_operation_declares_its_errors() -> None:
     """Each error response is a problem with a list of codes. There are those that all operations have, 401 where
     credentials are needed, and 404 where the path names something."""
     incomplete = {}
-    for name, operation in OPERATIONS.items():
+    for name, operation in operations().items():
         found = {status for status, response in operation["responses"].items() if codes_of(response)}
         wanted = OF_ALL | ({"401"} if operation["security"] else set()) | ({"404"} if "{" in name else set())
         ranges = {status for status in operation["responses"] if status in ("4XX", "5XX", "default")}
@@ -123,8 +129,8 @@ def test_every_operation_declares_its_errors() -> None:
 
 def test_every_error_is_declared_by_an_operation() -> None:
     """A new error class is named in `**described(…)` of the routes that raise it."""
-    declared = set[str]().union(*map(_codes, OPERATIONS.values()))
-    expected = INTERNAL if "/v1/reports" in DOCUMENT["paths"] else INTERNAL | OF_REPORTS
+    declared = set[str]().union(*map(_codes, operations().values()))
+    expected = INTERNAL if "/v1/reports" in whole()["paths"] else INTERNAL | OF_REPORTS
     assert {cls.code: cls for cls in _error_classes() if cls.code not in declared | expected} == {}
     assert declared & INTERNAL == set()
 
@@ -140,32 +146,32 @@ def test_a_code_has_one_status() -> None:
 def test_the_page_has_words_for_every_code() -> None:
     """A person reads a sentence, whatever an operation answers."""
     known = set(re.findall(r"^  (\w+): ", MESSAGES.read_text(), re.MULTILINE))
-    assert set[str]().union(*map(_codes, OPERATIONS.values())) - known == set()
+    assert set[str]().union(*map(_codes, operations().values())) - known == set()
 
 
 def test_every_schema_has_an_example() -> None:
     """That of a schema is composed of those of its fields: give one to each text, with `Field(examples=[…])`."""
     missing = []
-    for name, schema in SCHEMAS.items():
+    for name, schema in schemas().items():
         try:
-            example_of(schema, SCHEMAS)
+            example_of(schema, schemas())
         except NoExample as field:
             missing.append(f"{name}.{field}")
     assert missing == []
-    assert [name for name, schema in SCHEMAS.items() if not schema.get("examples")] == []
+    assert [name for name, schema in schemas().items() if not schema.get("examples")] == []
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
-def test_examples_are_valid(name: str) -> None:
+def test_examples_are_valid() -> None:
     """An example conforms to its schema, also in its formats."""
-    schema = {"$ref": f"#/components/schemas/{name}", "components": DOCUMENT["components"]}
-    validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
-    for example in SCHEMAS[name]["examples"]:
-        assert [error.message for error in validator.iter_errors(example)] == []
+    for name, schema in schemas().items():
+        checked = {"$ref": f"#/components/schemas/{name}", "components": whole()["components"]}
+        validator = Draft202012Validator(checked, format_checker=Draft202012Validator.FORMAT_CHECKER)
+        for example in schema["examples"]:
+            assert [error.message for error in validator.iter_errors(example)] == [], name
 
 
 def _parameters() -> Iterator[tuple[str, dict[str, Any]]]:
-    for name, operation in OPERATIONS.items():
+    for name, operation in operations().items():
         for parameter in operation.get("parameters", ()):
             yield f"{name}: {parameter['name']}", parameter["schema"]
 
@@ -176,7 +182,7 @@ def test_every_parameter_has_an_example() -> None:
     assert [name for name, schema in _parameters() if not schema.get("examples")] == []
     invalid = {}
     for name, schema in _parameters():
-        checked = {**schema, "components": DOCUMENT["components"]}
+        checked = {**schema, "components": whole()["components"]}
         validator = Draft202012Validator(checked, format_checker=Draft202012Validator.FORMAT_CHECKER)
         errors = [error.message for example in schema["examples"] for error in validator.iter_errors(example)]
         if errors:
@@ -186,13 +192,13 @@ def test_every_parameter_has_an_example() -> None:
 
 def _examples_of_errors() -> Iterator[tuple[str, int, str, dict[str, Any], dict[str, Any]]]:
     """Yield operation, status, code, schema and example."""
-    for name, operation in OPERATIONS.items():
+    for name, operation in operations().items():
         for status, response in operation["responses"].items():
             for code in codes_of(response) or ():
                 content = response["content"][PROBLEM]
                 example = content["examples"].get(code, {})
                 if shared_one := example.get("$ref"):
-                    example = DOCUMENT["components"]["examples"][shared_one.removeprefix(EXAMPLES)]
+                    example = whole()["components"]["examples"][shared_one.removeprefix(EXAMPLES)]
                 yield name, int(status), code, content["schema"], example.get("value", {})
 
 
@@ -201,7 +207,7 @@ def test_every_error_has_an_example() -> None:
     schema."""
     for name, status, code, schema, example in _examples_of_errors():
         assert (example.get("status"), example.get("code")) == (status, code), name
-        checked = Draft202012Validator({**schema, "components": DOCUMENT["components"]})
+        checked = Draft202012Validator({**schema, "components": whole()["components"]})
         assert [error.message for error in checked.iter_errors(example)] == [], name
 
 
@@ -214,11 +220,11 @@ def test_the_example_of_invalid_input_is_of_its_operation() -> None:
 
 def test_schemas_are_named_by_their_keys_alone() -> None:
     """Generators name classes by titles, which would not be unique."""
-    assert list(_titles(list(SCHEMAS.values()))) == []
-    assert list(_titles(DOCUMENT["paths"])) == []
+    assert list(_titles(list(schemas().values()))) == []
+    assert list(_titles(whole()["paths"])) == []
 
 
 def test_the_document_is_valid() -> None:
     """It is OpenAPI 3.1."""
-    assert DOCUMENT["openapi"].startswith("3.1.")
-    assert [error.message[:500] for error in OpenAPIV31SpecValidator(DOCUMENT).iter_errors()] == []
+    assert whole()["openapi"].startswith("3.1.")
+    assert [error.message[:500] for error in OpenAPIV31SpecValidator(whole()).iter_errors()] == []

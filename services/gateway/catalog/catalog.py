@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -204,6 +205,10 @@ class _Builder:
     def _operations(self, panels: Panels, services: Mapping[Service, ServiceSpec]) -> Iterator[Operation]:
         seen: dict[tuple[str, str], int] = {}
         names = [panel.name for panel in panels]
+        touched_by = defaultdict[str, set[str]](set)
+        for name, table in self._file.panels.items():
+            for signature in table.touched_by:
+                touched_by[_normal(signature)].add(name)
         for number, route in enumerate(self._file.routes):
             key: Key = ("routes", number)
             if route.service not in self._file.services:
@@ -211,7 +216,9 @@ class _Builder:
             for index, panel in enumerate(route.touches):
                 if panel not in names:
                     self._unknown((*key, "touches", index), "panel", panel, names)
-            operation = self._operation(route, names, services.get(route.service))
+            operation = self._operation(route, services.get(route.service))
+            touched = {*(names if route.ends == "user" else route.touches), *touched_by[operation.signature]}
+            operation = operation.touching(tuple(name for name in names if name in touched))
             first = seen.setdefault((operation.method, operation.shape), number)
             if first != number:
                 self._add((*key, "path"), f"is declared twice; first as routes[{first + 1}]")
@@ -220,8 +227,8 @@ class _Builder:
             self._check_target(key, operation)
             yield operation
 
-    def _operation(self, route: RouteTable, panels: list[str], service: ServiceSpec | None) -> Operation:
-        operation = Operation(
+    def _operation(self, route: RouteTable, service: ServiceSpec | None) -> Operation:
+        return Operation(
             method=route.method,
             path=route.path,
             service=route.service,
@@ -237,9 +244,6 @@ class _Builder:
             target=route.target or "",
             issuers=(service and service.issuers) or frozenset(),
         )
-        touched = {name for name, table in self._file.panels.items() if operation.signature in _signatures(table)}
-        touched |= set(panels if route.ends == "user" else route.touches)
-        return operation.touching(tuple(name for name in panels if name in touched))
 
     def _check_target(self, key: Key, operation: Operation) -> None:
         missing = set(operation.target_parameters) - set(operation.parameters)
@@ -266,10 +270,6 @@ class _Builder:
 
     def _add(self, key: Key, message: str) -> None:
         self._mistakes.append(Mistake(key, message))
-
-
-def _signatures(table: PanelTable) -> list[str]:
-    return [_normal(signature) for signature in table.touched_by]
 
 
 def _normal(signature: str) -> str:

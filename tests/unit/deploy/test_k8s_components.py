@@ -45,7 +45,7 @@ def test_a_component_adds_valid_resources(name: str, tmp_path: Path) -> None:
     assert made != overlay("prod")
 
 
-@pytest.mark.parametrize("base", ["dev", "prod"])
+@pytest.mark.parametrize("base", [pytest.param("dev", marks=pytest.mark.full), "prod"])
 @pytest.mark.parametrize(
     "image",
     [

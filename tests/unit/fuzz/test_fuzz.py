@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.unit.fuzz.targets import TARGETS
 
-FEW, MANY = 100, int(os.environ.get("FUZZ_EXAMPLES", "20000"))
+FEW, MANY = 50, int(os.environ.get("FUZZ_EXAMPLES", "20000"))
 
 
 def fuzz(name: str, examples: int, *, same_each_time: bool) -> None:
