@@ -38,11 +38,13 @@ def pytest_collection() -> Generator[None, object, object]:
 
 _ONE_STACK = ("tests/e2e/page", "tests/e2e/system")
 _ALONE = "tests/e2e/tutorials"
+_TOGETHER = "tests/unit/deploy"
 
 
 class OneStackOneProcess(LoadScopeScheduling):  # type: ignore[misc]  # xdist tells no types
     """With `-n`, one process runs each file. The tests of a folder of `tests/e2e` share a stack, as do those of the
-    folders in `_ONE_STACK`, so one process runs them all. Those in `_ALONE` share nothing, and take long."""
+    folders in `_ONE_STACK`, so one process runs them all; so it does those in `_TOGETHER`, which build the same
+    manifests. Those in `_ALONE` share nothing, and take long."""
 
     def _split_scope(self, nodeid: str) -> str:
         path = PurePath(nodeid.partition("::")[0])
@@ -51,7 +53,7 @@ class OneStackOneProcess(LoadScopeScheduling):  # type: ignore[misc]  # xdist te
             return "stack"
         if str(folder) == _ALONE:
             return nodeid
-        return str(folder if folder.parent.name == "e2e" else path)
+        return str(folder if folder.parent.name == "e2e" or str(folder) == _TOGETHER else path)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneStackOneProcess:
