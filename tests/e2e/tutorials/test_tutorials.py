@@ -27,10 +27,10 @@ RECOMMENDED = (
     ".venv/bin/ruff format --check .",
     ".venv/bin/lint-imports",
     ".venv/bin/mypy",
-    f".venv/bin/pytest -q -m 'not long and not full' tests/unit --ignore={' --ignore='.join(UNAFFECTED)}",
 )
-"""The commands of `make docs lint types`, and those tests of `make test` that need no server and that a tutorial can
-affect."""
+"""The commands of `make docs lint types`."""
+TESTED = f".venv/bin/pytest -q -m 'not long and not full' tests/unit --ignore={' --ignore='.join(UNAFFECTED)}"
+"""Those tests of `make test` that need no server and that a tutorial can affect."""
 
 
 def named(path: Path) -> str:
@@ -68,12 +68,21 @@ def test_a_tutorial_works_as_it_stands(tutorial: Path, project: Path, backends: 
 @pytest.mark.full
 @pytest.mark.parametrize("tutorial", RECOMMENDING, ids=named)
 def test_what_a_tutorial_recommends_succeeds(tutorial: Path, project: Path, backends: Backends) -> None:
-    """Documentation, style, types and tests of the changed project succeed."""
-    for command in follow(tutorial, project):
-        if command.startswith("touch "):
-            run(command, project, backends.kind)
-    for command in RECOMMENDED:
+    """Documentation, style and types of the changed project are right."""
+    for command in [*files_made_by(tutorial, project), *RECOMMENDED]:
         run(command, project, backends.kind)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("tutorial", LAST, ids=named)
+def test_other_tests_pass_after_a_tutorial(tutorial: Path, project: Path, backends: Backends) -> None:
+    for command in [*files_made_by(tutorial, project), *RECOMMENDED, TESTED]:
+        run(command, project, backends.kind)
+
+
+def files_made_by(tutorial: Path, project: Path) -> list[str]:
+    """Apply the changes of a tutorial. Return its commands that make files."""
+    return [command for command in follow(tutorial, project) if command.startswith("touch ")]
 
 
 def run(command: str, project: Path, backends: str) -> None:

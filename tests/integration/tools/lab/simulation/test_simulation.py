@@ -46,7 +46,7 @@ def test_the_same_seed_has_the_same_history() -> None:
     assert digest(first) == digest(second) != digest(simulate("--replay", "4"))
 
 
-@pytest.mark.parametrize("runs", ["1", pytest.param("4", marks=pytest.mark.full)])
+@pytest.mark.parametrize("runs", ["1", pytest.param("4", marks=pytest.mark.long)])
 def test_no_promise_is_broken(runs: str) -> None:
     """Simulations, each with faults of its own."""
     assert "await points" in simulate("--seed", "1", "--runs", runs, "--seconds", str(TIMEOUT_S))
