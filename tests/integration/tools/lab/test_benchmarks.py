@@ -163,7 +163,7 @@ def test_the_worker_does_every_event_once(ground: Bed) -> None:
     assert f"{OURS} / {PLAIN}" in worker.run(ground, SMALL).text
 
 
-@pytest.mark.full
+@pytest.mark.long
 def test_the_workers_peers_do_every_event(ground: Bed) -> None:
     """Every installed framework consumes all events, and those with a queue in RabbitMQ do so although they are
     killed."""
