@@ -235,6 +235,8 @@ class Tuning:
     """The maximum time that a request waits for Redis."""
     redis_write_timeout_s: float = 1
     """The timeout of one batch of last known good panels."""
+    redis_retry_s: float = 1
+    """The pause after a batch could not be written, or revocations could not be read."""
     last_known_good_rewrite_s: float = 30
     """A panel that has not changed is not written again within this time."""
     write_behind_pause_s: float = 0.5

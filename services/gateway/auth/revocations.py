@@ -52,6 +52,7 @@ class Revocations:
     def __init__(self, redis: Redis | None, settings: Settings, tuning: Tuning) -> None:
         self._redis = redis
         self._write_timeout_s = tuning.redis_write_timeout_s
+        self._retry_s = tuning.redis_retry_s
         self._block_s = tuning.revocation_block_s
         self._ttl_s = max(settings.access_token_ttl_s, MEMORY_S) + int(CLOCK_SKEW_S) + 1
         self._revoked: dict[UUID, float] = {}
@@ -111,7 +112,7 @@ class Revocations:
                 metrics.REVOCATION_FAILURES.labels("read").inc()
                 log.warning("revocations of other gateways cannot be received", reason=repr(failure))
                 after, self._deaf = _earlier(after), repr(failure)
-                await asyncio.sleep(self._write_timeout_s)
+                await asyncio.sleep(self._retry_s)
 
     async def _read(self, redis: Redis, after: str) -> str:
         """Process the entries after that one, waiting for a moment; returns the last entry's id."""

@@ -228,7 +228,7 @@ class StaleStore:
                 lost = sum(1 for _ in queued) + 1
                 metrics.WRITE_BEHIND_LOST.labels("redis").inc(lost)
                 log.warning("last known good panels cannot be written", panels=lost, reason=repr(failure))
-                await asyncio.sleep(self._tuning.redis_write_timeout_s)
+                await asyncio.sleep(self._tuning.redis_retry_s)
             finally:
                 self._queue.written()
 

@@ -37,6 +37,11 @@ async def says_wrong(world: World, check: str) -> bool:
     return bool(said["status"] == "degraded" and said["checks"][check] != "ok")
 
 
+async def is_deaf(world: World) -> bool:
+    """Return whether a read of the revocations has failed."""
+    return "cannot be read" in (await readiness(world))["checks"]["revocations"]
+
+
 @contextlib.asynccontextmanager
 async def full(redis: Redis) -> AsyncIterator[None]:
     await redis.config_set("maxmemory-policy", "noeviction")
@@ -72,5 +77,6 @@ async def test_a_stream_of_a_wrong_type_degrades(start: Start, kind: str) -> Non
             case _:
                 await world.redis.hset("revoked", "x", "y")
         await eventually(partial(says_wrong, world, "revocations"))
+        await eventually(partial(is_deaf, world))
         await world.redis.delete("revoked")
         await until_well(world)

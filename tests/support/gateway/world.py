@@ -121,6 +121,7 @@ def starter_at(redis_url: str) -> Start:
                 "redis_url": redis_url,
                 "rabbitmq_url": NO_RABBITMQ,
                 "jwks_retry_s": 0.05,
+                "redis_retry_s": 0.05,
                 "openapi_retry_s": 0.05,
                 "write_behind_pause_s": 0.0,
                 "shed_most_in_hand": 0,  # the loop is the tests', too
