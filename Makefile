@@ -52,6 +52,7 @@ compiled: ## Write build/compiled: the services, with the gateway's hot path com
 	@rm -rf build/compiled && mkdir -p build/compiled && cp -Rp deploy services shared tools build/compiled
 	.venv/bin/python deploy/compile.py build/compiled
 
+# By folder, so that the long tests of tests/unit do not begin last.
 full: ## Run the tests that `make test` leaves out or runs in short form: chaos, rolling, benchmarks, outages, the page, tutorials
 	$(INSTALL) python servers browser firefox bench
 	$(PYTEST) -m "full and not long and not docker" tests/e2e tests/unit tests/integration $(ARGS)

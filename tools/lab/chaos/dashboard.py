@@ -36,6 +36,7 @@ class Dashboard:
     has_tasks: bool
     """Whether its workers have the jobs of `tools.lab.chaos.jobs`."""
     workers: int = 2
+    """The number of worker processes."""
     name: str = "Dashboard"
 
     @property

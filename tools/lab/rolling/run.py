@@ -47,6 +47,7 @@ class Conditions:
     rounds: int = 1
     seed: int = 1
     persons: int = FIRST
+    """The number of persons before the first restart."""
     since: str | None = None
     """A git ref whose version runs first, with the packages of its lock file. Then the databases are migrated to
     today's schema, and the processes are replaced by today's."""
